@@ -1,0 +1,4 @@
+//! Rashomon finds out whether a replicated store keeps its promises.
+
+pub mod graph;
+pub mod model;

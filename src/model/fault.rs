@@ -1,0 +1,97 @@
+//! What may be broken.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Value;
+
+/// The number of a fault within one run, written `F3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FaultId(pub u32);
+
+impl fmt::Display for FaultId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "F{}", self.0)
+    }
+}
+
+/// One direction of a cut link: nothing sent by `from` reaches `to`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cut {
+    /// The node whose messages are lost.
+    pub from: Arc<str>,
+    /// The node that misses them.
+    pub to: Arc<str>,
+}
+
+/// Something to break. Nodes are named as in the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The network drops everything on these directed links.
+    Partition {
+        /// The shape it came from: `halves`, `isolate`, …
+        shape: Arc<str>,
+        /// The cut links.
+        cuts: Vec<Cut>,
+    },
+    /// The processes of these nodes are killed; the end of the fault restarts them.
+    Kill(Vec<Arc<str>>),
+    /// The processes of these nodes are stopped; the end of the fault lets them go on.
+    Pause(Vec<Arc<str>>),
+    /// The wall clocks of these nodes are off by so many milliseconds.
+    Skew {
+        /// Whose clocks.
+        nodes: Vec<Arc<str>>,
+        /// How far ahead (behind if negative).
+        offset_ms: i64,
+    },
+    /// A fault that the target's own commands know how to inject and to undo.
+    Command {
+        /// Its name in the target file.
+        name: Arc<str>,
+        /// The nodes it is done to.
+        nodes: Vec<Arc<str>>,
+    },
+}
+
+impl Fault {
+    /// Its name in a workload and in a history.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Partition { .. } => "partition",
+            Self::Kill(_) => "kill",
+            Self::Pause(_) => "pause",
+            Self::Skew { .. } => "skew",
+            Self::Command { name, .. } => name,
+        }
+    }
+
+    /// What it does, as it is written in a history.
+    pub fn value(&self) -> Value {
+        let names =
+            |nodes: &[Arc<str>]| Value::list(nodes.iter().map(|node| Value::Text(node.clone())));
+        let map = |entries: Vec<(&str, Value)>| {
+            Value::Map(entries.into_iter().map(|(key, value)| (Value::text(key), value)).collect())
+        };
+        match self {
+            Self::Partition { shape, cuts } => map(vec![
+                ("shape", Value::Text(shape.clone())),
+                (
+                    "cuts",
+                    Value::list(cuts.iter().map(|cut| {
+                        Value::list([Value::Text(cut.from.clone()), Value::Text(cut.to.clone())])
+                    })),
+                ),
+            ]),
+            Self::Kill(nodes) | Self::Pause(nodes) | Self::Command { nodes, .. } => {
+                map(vec![("nodes", names(nodes))])
+            }
+            Self::Skew { nodes, offset_ms } => {
+                map(vec![("nodes", names(nodes)), ("offset-ms", Value::Int(*offset_ms))])
+            }
+        }
+    }
+}
