@@ -1,4 +1,5 @@
 //! Rashomon finds out whether a replicated store keeps its promises.
 
 pub mod graph;
+pub mod history;
 pub mod model;

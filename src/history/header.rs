@@ -1,0 +1,64 @@
+//! The first line of a history file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Value;
+
+/// What is known of a history before its first event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Header {
+    /// The version of the format; 1.
+    pub format: u32,
+    /// Who wrote it: `rashomon 0.1.0`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub tool: String,
+    /// The name of the workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The seed of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// The target, without secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Value>,
+    /// The nodes, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// When it started, RFC 3339; absent in simulated runs, which are the same every time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    /// What the workload expects.
+    #[serde(skip_serializing_if = "Expectations::is_empty")]
+    pub expect: Expectations,
+}
+
+/// What a workload promises of a history: the `[expect]` section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Expectations {
+    /// Properties that must hold, by id, name or alias.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hold: Vec<String>,
+    /// Properties whose violation is reported and forgiven.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<String>,
+    /// Assumptions the verdicts may rest on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assume: Vec<String>,
+    /// How many acknowledged writes may be lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_lost_writes: Option<u64>,
+    /// The fraction of operations that must succeed for the run to prove anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_ok_fraction: Option<f64>,
+}
+
+impl Eq for Expectations {}
+
+impl Expectations {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,433 @@
+//! Reads the event form: one invocation, completion or fault a line.
+//!
+//! ```json
+//! {"rashomon":{"format":1,"workload":"register","seed":7}}
+//! {"index":0,"time":1200345,"process":3,"type":"invoke","f":"write","key":"x","value":41,"node":"n2"}
+//! {"index":1,"time":3400121,"process":3,"type":"ok","f":"write","key":"x","value":41,"node":"n2"}
+//! {"index":2,"time":3500000,"process":"nemesis","type":"info","f":"partition","value":{"shape":"halves"},"fault":1,"begins":true}
+//! {"index":3,"time":9500000,"process":"nemesis","type":"info","f":"partition","fault":1,"begins":false}
+//! ```
+//!
+//! Fields come in any order. `index`, `key`, `node`, `session`, `version`, `final` and `error` may
+//! be left out; `p`, `k`, `v`, `s` and the short function names of the specification are understood.
+
+use std::borrow::Cow;
+
+use crate::history::builder::is_unknown;
+use crate::history::json::{Json, Slot, function_names};
+use crate::history::nemesis::{Nemesis, NemesisLine};
+use crate::history::read::Flaw;
+use crate::history::shape::{self, Telling};
+use crate::history::{Access, Builder, Header, History, KeyId, Line, ValueId};
+use crate::model::{FaultId, Function, Kind, Nanos, Process, Value};
+
+/// The names of all fields, for messages.
+const FIELDS: &str = "index, time, process, type, f, key, value, node, session, version, final, \
+                      error, fault, begins";
+
+/// Reads a whole file. `is_torn` says that the end of its last line is missing already.
+pub(super) fn read(text: &str, is_torn: bool) -> Result<History, Flaw> {
+    let mut json = Json::new(text);
+    let mut builder = Builder::new();
+    header(&mut json, &mut builder)?;
+    let mut reader = Reader { builder, nemesis: Nemesis::default(), accesses: Vec::new() };
+    loop {
+        json.blank_lines();
+        if json.is_at_end() {
+            break;
+        }
+        let start = json.at;
+        match event(&mut json) {
+            Ok(event) => reader.add(&json, start, event)?,
+            Err(flaw) if json.is_in_torn_line(flaw.at.max(start)) => {
+                reader.builder.warn(torn_line(text));
+                return finish(reader.builder, text);
+            }
+            Err(flaw) => return Err(flaw),
+        }
+    }
+    if is_torn {
+        reader.builder.warn(torn_line(text));
+    }
+    finish(reader.builder, text)
+}
+
+/// What is said of a last line that a crash cut off.
+pub(super) fn torn_line(text: &str) -> String {
+    let line = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    format!(
+        "line {line}, the last one, is torn and was left out: the recorder was cut off while it wrote"
+    )
+}
+
+pub(super) fn finish(builder: Builder, text: &str) -> Result<History, Flaw> {
+    builder.finish().map_err(|malformed| Flaw::new(text.trim_end().len(), malformed))
+}
+
+/// Reads the first line, if it is a header.
+pub(super) fn header(json: &mut Json<'_>, builder: &mut Builder) -> Result<(), Flaw> {
+    json.blank_lines();
+    let start = json.at;
+    let is_header = json.open_object().is_ok() && matches!(json.field(true), Ok(Some("rashomon")));
+    if !is_header {
+        json.at = start;
+        return Ok(());
+    }
+    let from = json.at;
+    let parsed = json.value(0).and_then(|_| {
+        let raw = json.since(from);
+        if json.field(false)?.is_some() {
+            return json.flaw("a second field in the header line; expected rashomon alone");
+        }
+        json.end_of_line().map(|()| raw)
+    });
+    let raw = match parsed {
+        Ok(raw) => raw,
+        // A run that crashed at once left nothing but a part of its header.
+        Err(flaw) if json.is_in_torn_line(flaw.at) => {
+            builder.warn(
+                "line 1, the header, is torn: the recorder was cut off while it wrote".into(),
+            );
+            while !json.is_at_end() {
+                json.at += 1;
+            }
+            return Ok(());
+        }
+        Err(flaw) => return Err(flaw),
+    };
+    let header: Header = serde_json::from_str(raw).map_err(|error| {
+        Flaw::new(from + error.column().saturating_sub(1), format_args!("wrong header: {error}"))
+    })?;
+    if header.format != 1 {
+        let what = format!(
+            "format version {}; expected 1, the only one this version reads",
+            header.format
+        );
+        return Err(Flaw::new(from, what));
+    }
+    builder.header(header);
+    Ok(())
+}
+
+/// Who a line speaks of.
+#[derive(Clone, Copy, PartialEq)]
+enum Who<'a> {
+    Client(u32),
+    /// `nemesis`, or another part of the test that is no client.
+    Other(&'a str),
+}
+
+/// The fields of one line, as they stand.
+struct Event<'a> {
+    index: Option<u32>,
+    time: u64,
+    who: Who<'a>,
+    kind: Kind,
+    /// The name, and where it stands.
+    function: (Cow<'a, str>, usize),
+    key: Slot<'a>,
+    value: Slot<'a>,
+    value_at: usize,
+    node: Option<Cow<'a, str>>,
+    session: Option<u32>,
+    version: Option<i64>,
+    is_final: bool,
+    error: Option<Cow<'a, str>>,
+    fault: Option<u32>,
+    begins: Option<bool>,
+}
+
+pub(super) const ID_MAX: u64 = u32::MAX as u64 - 16;
+
+fn event<'a>(json: &mut Json<'a>) -> Result<Event<'a>, Flaw> {
+    json.open_object()?;
+    let start = json.at;
+    let mut event = Event {
+        index: None,
+        time: 0,
+        who: Who::Client(0),
+        kind: Kind::Info,
+        function: ("".into(), start),
+        key: Slot::Absent,
+        value: Slot::Absent,
+        value_at: start,
+        node: None,
+        session: None,
+        version: None,
+        is_final: false,
+        error: None,
+        fault: None,
+        begins: None,
+    };
+    let mut seen = 0_u32;
+    let mut is_first = true;
+    loop {
+        let at = json.at;
+        let Some(name) = json.field(is_first)? else { break };
+        is_first = false;
+        let bit = match name {
+            "index" | "i" => {
+                event.index = Some(json.natural(ID_MAX, "an index: a whole number")? as u32);
+                0
+            }
+            "time" => {
+                event.time = json.natural(u64::MAX - 1, "a time: nanoseconds, a whole number")?;
+                1
+            }
+            "process" | "p" => {
+                event.who = if json.is_at_text() {
+                    Who::Other(json.word("a process")?)
+                } else {
+                    let expected = "a process: a whole number, or \"nemesis\"";
+                    Who::Client(json.natural(ID_MAX, expected)? as u32)
+                };
+                2
+            }
+            "type" => {
+                event.kind = kind(json)?;
+                3
+            }
+            "f" => {
+                let at = json.at;
+                event.function = (json.text("the name of a function in quotes")?, at);
+                4
+            }
+            "key" | "k" => {
+                event.key = json.key_slot()?;
+                5
+            }
+            "value" | "v" => {
+                event.value_at = json.at;
+                event.value = json.slot()?;
+                6
+            }
+            "node" => {
+                event.node = Some(json.text("the name of a node in quotes")?);
+                7
+            }
+            "session" | "s" => {
+                event.session = Some(json.natural(ID_MAX, "a session: a whole number")? as u32);
+                8
+            }
+            "version" => {
+                event.version = Some(json.integer("a version: an integer")?);
+                9
+            }
+            "final" => {
+                event.is_final = json.boolean()?;
+                10
+            }
+            "error" => {
+                event.error = Some(json.text("an error: a text")?);
+                11
+            }
+            "fault" => {
+                event.fault =
+                    Some(json.natural(ID_MAX, "the number of a fault: a whole number")? as u32);
+                12
+            }
+            "begins" => {
+                event.begins = Some(json.boolean()?);
+                13
+            }
+            _ => {
+                let what = format!("unknown field {name:?}; expected one of {FIELDS}");
+                return Err(Flaw::new(at, what));
+            }
+        };
+        if seen & 1 << bit != 0 {
+            return Err(Flaw::new(at, format_args!("duplicate field {name:?}; expected it once")));
+        }
+        seen |= 1 << bit;
+    }
+    let end = json.at;
+    json.end_of_line()?;
+    for (bit, name) in [(1, "time"), (2, "process"), (3, "type"), (4, "f")] {
+        if seen & 1 << bit == 0 {
+            return Err(Flaw::new(end - 1, format_args!("missing field {name:?}")));
+        }
+    }
+    Ok(event)
+}
+
+/// The kind of an event.
+fn kind(json: &mut Json<'_>) -> Result<Kind, Flaw> {
+    let at = json.at;
+    match json.word("a type: \"invoke\", \"ok\", \"fail\" or \"info\"")? {
+        "invoke" => Ok(Kind::Invoke),
+        "ok" => Ok(Kind::Ok),
+        "fail" => Ok(Kind::Fail),
+        "info" => Ok(Kind::Info),
+        other => Err(Flaw::new(
+            at,
+            format_args!("unknown type {other:?}; expected invoke, ok, fail or info"),
+        )),
+    }
+}
+
+/// The function of that name.
+pub(super) fn function(name: &str, at: usize) -> Result<Function, Flaw> {
+    // The commonest names first: the table has many.
+    match name {
+        "read" => Ok(Function::Read),
+        "write" => Ok(Function::Write),
+        _ => Function::from_name(name).ok_or_else(|| {
+            let names = function_names();
+            Flaw::new(at, format_args!("unknown function {name:?}; expected one of {names}"))
+        }),
+    }
+}
+
+/// A list of integers and nulls as a value.
+pub(super) fn list(ints: &[Option<i64>]) -> Value {
+    Value::list(ints.iter().map(|n| n.map_or(Value::Null, Value::Int)))
+}
+
+struct Reader {
+    builder: Builder,
+    nemesis: Nemesis,
+    accesses: Vec<Access>,
+}
+
+impl Reader {
+    fn add(&mut self, json: &Json<'_>, start: usize, event: Event<'_>) -> Result<(), Flaw> {
+        let process = match event.who {
+            Who::Client(process) => Process(process),
+            Who::Other(_) => return self.add_fault(json, start, event),
+        };
+        if event.fault.is_some() || event.begins.is_some() {
+            let what = "a client's line with fault or begins; expected them of the nemesis only";
+            return Err(Flaw::new(start, what));
+        }
+        let function = function(&event.function.0, event.function.1)?;
+        let telling = Telling { kind: event.kind, is_whole: false };
+        let key = key(&mut self.builder, telling, function, &event.key);
+        self.accesses.clear();
+        value(
+            &mut self.builder,
+            telling,
+            function,
+            key,
+            &event.value,
+            &json.ints,
+            &mut self.accesses,
+        )
+        .map_err(|what| Flaw::new(event.value_at, what))?;
+        let line = Line {
+            index: event.index,
+            time: Nanos(event.time),
+            process,
+            kind: event.kind,
+            function,
+            session: event.session,
+            node: event.node.as_deref().map(|node| self.builder.node(node)),
+            version: event.version,
+            is_final: event.is_final,
+        };
+        let txn = self
+            .builder
+            .line(line, &self.accesses)
+            .map_err(|malformed| Flaw::new(start, malformed))?;
+        if let Some(error) = &event.error {
+            self.builder.error(txn, error);
+        }
+        Ok(())
+    }
+
+    fn add_fault(&mut self, json: &Json<'_>, start: usize, event: Event<'_>) -> Result<(), Flaw> {
+        let value = match event.value {
+            Slot::Absent | Slot::Null => Value::Null,
+            Slot::Int(n) => Value::Int(n),
+            Slot::Text(text) => Value::text(text),
+            Slot::Ints => list(&json.ints),
+            Slot::Other(value) => value,
+        };
+        if event.kind != Kind::Info {
+            return Err(Flaw::new(start, "a nemesis that is no info; expected \"type\":\"info\""));
+        }
+        let line = NemesisLine {
+            index: event.index,
+            time: Nanos(event.time),
+            name: &event.function.0,
+            value,
+            id: event.fault.map(FaultId),
+            begins: event.begins,
+        };
+        self.nemesis.line(&mut self.builder, line).map_err(|malformed| Flaw::new(start, malformed))
+    }
+}
+
+/// The id of a key as it stands in its field.
+pub(super) fn key(
+    builder: &mut Builder,
+    telling: Telling,
+    function: Function,
+    slot: &Slot<'_>,
+) -> KeyId {
+    match slot {
+        _ if !shape::needs_key(telling, function) => shape::NO_KEY,
+        Slot::Text(text) => builder.text_key(text),
+        Slot::Int(n) => builder.key(&Value::Int(*n)),
+        Slot::Absent | Slot::Null | Slot::Ints => builder.key(&Value::Null),
+        Slot::Other(value) => builder.key(value),
+    }
+}
+
+/// The micro-operations of an operation, its value as it stands in its field. What histories are
+/// made of goes straight to its ids; everything else becomes a `Value` first.
+pub(super) fn value(
+    builder: &mut Builder,
+    telling: Telling,
+    function: Function,
+    key: KeyId,
+    slot: &Slot<'_>,
+    ints: &[Option<i64>],
+    accesses: &mut Vec<Access>,
+) -> Result<(), String> {
+    let is_simple = !matches!(
+        function,
+        Function::Cas
+            | Function::Rmw
+            | Function::Txn
+            | Function::Increment
+            | Function::Init
+            | Function::Buy
+    );
+    let int = |builder: &mut Builder, n: i64| builder.int_value(n);
+    let id = match (slot, function, ints) {
+        (Slot::Int(_) | Slot::Text(_) | Slot::Ints, ..)
+            if is_simple && is_unknown(telling.kind, function, function) =>
+        {
+            ValueId::UNKNOWN
+        }
+        (Slot::Int(n), ..) if is_simple => builder.int_value(*n),
+        (Slot::Text(text), ..) if is_simple => builder.text_value(text),
+        (Slot::Ints, ..) if is_simple => ints.iter().fold(ValueId::EMPTY, |prefix, n| {
+            let last = n.map_or(ValueId::NULL, |n| int(builder, n));
+            builder.append_value(prefix, last)
+        }),
+        (Slot::Ints, Function::Cas | Function::Rmw, [Some(old), Some(new)]) => {
+            let old = if is_unknown(telling.kind, function, Function::Read) {
+                ValueId::UNKNOWN
+            } else {
+                builder.int_value(*old)
+            };
+            let new = builder.int_value(*new);
+            shape::update(key, old, new, accesses);
+            return Ok(());
+        }
+        (Slot::Absent, ..) => return shape::missing(builder, telling, function, key, accesses),
+        _ => {
+            let value = match slot {
+                Slot::Int(n) => Value::Int(*n),
+                Slot::Text(text) => Value::text(text),
+                Slot::Ints => list(ints),
+                Slot::Other(value) => value.clone(),
+                Slot::Absent | Slot::Null => Value::Null,
+            };
+            return shape::accesses(builder, telling, function, key, Some(&value), accesses);
+        }
+    };
+    accesses.push(Access { function, key, value: id });
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! From lines to columns: reading, writing, pairing and interning histories.
+//!
+//! A [`History`] is a set of private columns; everyone else reads a [`Txn`] at a time.
+//!
+//! Invariant: only `columns`, `builder` and `timeline` know that columns exist.
+
+mod builder;
+mod columns;
+mod datatype;
+mod edn;
+mod edn_fields;
+mod edn_scan;
+mod edn_text;
+mod etcd_log;
+mod format;
+mod header;
+mod json;
+mod json_text;
+mod jsonl;
+mod nemesis;
+mod numbers;
+mod operations;
+mod operations_text;
+mod porcupine_kv;
+mod read;
+mod shape;
+mod timeline;
+mod values;
+mod write;
+
+pub use builder::{Builder, Line, Malformed, Operation};
+pub use columns::{Access, FaultWindow, History, KeyId, NodeId, Rank, SessionId, Txn, TxnId};
+pub use datatype::Datatype;
+pub use format::Format;
+pub use header::{Expectations, Header};
+pub use read::{ReadError, read, read_bytes};
+pub use values::{ValueId, Values};
+pub use write::{Writer, write_history};
