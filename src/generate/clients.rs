@@ -1,0 +1,190 @@
+//! Who asks next, whom, and when.
+
+use std::sync::Arc;
+
+use crate::generate::keys::{KeyPlan, Keys};
+use crate::generate::operations::{Mix, Operation};
+use crate::model::{ClientEvent, Function, Invocation, Kind, Nanos, Process, Random};
+
+/// A number of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Total(u32),
+    /// So many for each node, written `2n`.
+    PerNode(u32),
+}
+
+impl Count {
+    /// How many that is with so many nodes; at least one.
+    pub fn with_nodes(self, nodes: usize) -> u32 {
+        match self {
+            Self::Total(count) => count.max(1),
+            Self::PerNode(count) => count.saturating_mul(nodes as u32).max(1),
+        }
+    }
+}
+
+/// How fast operations come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// Open loop: so many operations a second over all clients, whatever becomes of them. One that
+    /// comes while all processes are busy waits for the next free one and is not dropped, so a slow
+    /// store is offered no less (no coordinated omission); its latency counts from its invocation.
+    PerSecond(f64, Spacing),
+    /// Closed loop: each client asks again as soon as it is answered.
+    Max,
+}
+
+/// How the operations of an open loop are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spacing {
+    /// At random (a Poisson process), as independent users do.
+    Poisson,
+    /// Evenly.
+    Even,
+}
+
+/// Which node an operation is sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// A random one each time.
+    Roam,
+    /// The same one for all operations of a session.
+    Sticky,
+    /// Left to the target: whom it believes to be the primary.
+    Primary,
+    /// This one.
+    Node(Arc<str>),
+}
+
+/// The clients of a workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientPlan {
+    /// How many; each is one session.
+    pub count: Count,
+    /// Whom they ask.
+    pub routing: Routing,
+    /// How fast.
+    pub rate: Rate,
+}
+
+/// One client: the process it runs as now, and what is told by its open operation.
+#[derive(Clone, Debug)]
+struct Client {
+    process: u32,
+    key: u32,
+    busy: bool,
+}
+
+/// The clients of a run. A client is a session for the whole run; an operation of unknown outcome
+/// retires its process, and the successor's number is greater by the number of clients.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    all: Vec<Client>,
+    free: Vec<u32>,
+    routing: Routing,
+    rate: Rate,
+    /// When the next operation of the open loop is due; it lags while all processes are busy.
+    due: Nanos,
+    nodes: Vec<Arc<str>>,
+    mix: Mix,
+    /// Whether anybody asks what was last seen of a key.
+    guesses: bool,
+    pub(super) keys: Keys,
+    random: Random,
+}
+
+impl Clients {
+    pub(super) fn new(
+        plan: &ClientPlan,
+        keys: &KeyPlan,
+        operations: &[Operation],
+        seed: u64,
+        nodes: &[Arc<str>],
+    ) -> Self {
+        let count = plan.count.with_nodes(nodes.len());
+        Self {
+            all: (0..count).map(|process| Client { process, key: 0, busy: false }).collect(),
+            free: (0..count).collect(),
+            routing: plan.routing.clone(),
+            rate: plan.rate,
+            due: Nanos(0),
+            nodes: nodes.to_vec(),
+            mix: Mix::new(operations),
+            guesses: operations.iter().any(|operation| operation.function == Function::Cas),
+            keys: Keys::new(keys, count),
+            random: Random::stream(seed, "generator"),
+        }
+    }
+
+    /// Lets the first operation come at `now`.
+    pub(super) fn start(&mut self, now: Nanos) {
+        self.due = now;
+    }
+
+    /// The next invocation, or when to ask again.
+    pub(super) fn next(&mut self, now: Nanos) -> Result<Invocation, Nanos> {
+        if self.free.is_empty() {
+            return Err(Nanos::FOREVER);
+        }
+        if self.due > now {
+            return Err(self.due);
+        }
+        if let Rate::PerSecond(rate, spacing) = self.rate {
+            let mean = 1e9 / rate;
+            self.due = self.due
+                + Nanos(match spacing {
+                    Spacing::Poisson => self.random.exponential(mean) as u64,
+                    Spacing::Even => mean as u64,
+                });
+        }
+        let session = self.free.swap_remove(self.random.below(self.free.len() as u64) as usize);
+        let (op, key) = self.mix.next(session, &mut self.keys, &mut self.random);
+        let node = match &self.routing {
+            _ if self.nodes.is_empty() => None,
+            Routing::Primary => None,
+            Routing::Roam => Some(self.random.pick(&self.nodes).clone()),
+            Routing::Sticky => Some(self.nodes[session as usize % self.nodes.len()].clone()),
+            Routing::Node(name) => Some(name.clone()),
+        };
+        let client = &mut self.all[session as usize];
+        client.busy = true;
+        client.key = key;
+        let process = Process(client.process);
+        Ok(Invocation { process, session, node, is_final: false, op })
+    }
+
+    /// An operation of one of these clients has ended.
+    pub(super) fn update(&mut self, event: &ClientEvent) {
+        let many = self.all.len() as u32;
+        let session = event.process.0 % many;
+        let client = &mut self.all[session as usize];
+        if !client.busy || client.process != event.process.0 {
+            return;
+        }
+        client.busy = false;
+        if event.kind == Kind::Info {
+            client.process = client.process.wrapping_add(many);
+        }
+        self.free.push(session);
+        let tells = self.guesses && event.kind == Kind::Ok && event.op.function != Function::Txn;
+        if let (true, Some(last)) = (tells, event.op.mops.last()) {
+            self.keys.see(client.key, &last.value);
+        }
+    }
+
+    /// Whether no operation is open.
+    pub(super) fn idle(&self) -> bool {
+        self.free.len() == self.all.len()
+    }
+
+    pub(super) fn sessions(&self) -> u32 {
+        self.all.len() as u32
+    }
+
+    /// A number greater than that of every process so far.
+    pub(super) fn unused_process(&self) -> u32 {
+        self.all.iter().map(|client| client.process + 1).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,173 @@
+//! Which key comes next, and what is remembered of each.
+
+use crate::model::{Random, Value, power};
+
+/// How keys are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum KeyChoice {
+    /// All alike.
+    Uniform,
+    /// The n-th with a weight of `n^-s`.
+    Zipf(f64),
+    /// All alike, and a key gives way to a new one after so many operations. Keeps the history of
+    /// each key short, which the exponential checks need.
+    Rotate(u32),
+}
+
+/// Who may write a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writers {
+    /// Every session.
+    Any,
+    /// One session a key, so its values rise: a read that goes back in value goes back in time.
+    One,
+}
+
+/// The keys of a workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyPlan {
+    /// How many are in use at a time.
+    pub count: u32,
+    /// How one is chosen.
+    pub choose: KeyChoice,
+    /// Who may write one.
+    pub writers: Writers,
+    /// What their names begin with; a number follows.
+    pub prefix: String,
+}
+
+/// What is remembered of one key.
+#[derive(Clone, Debug)]
+struct Key {
+    name: Value,
+    /// The last value made for it; values are 1, 2, 3, …, so unique on the key.
+    last: i64,
+    /// What was last seen of it.
+    seen: Value,
+    used: u32,
+}
+
+/// The keys of a run. A position is one of the `count` places in use; with [`KeyChoice::Rotate`] the
+/// key at a position changes.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    plan: KeyPlan,
+    sessions: u32,
+    all: Vec<Key>,
+    at: Vec<u32>,
+    /// Running sums of the weights of the positions; empty where all are alike.
+    weights: Vec<f64>,
+}
+
+impl Keys {
+    pub(super) fn new(plan: &KeyPlan, sessions: u32) -> Self {
+        let mut sum = 0.0;
+        let weights = match plan.choose {
+            KeyChoice::Zipf(s) => (1..=plan.count)
+                .map(|n| {
+                    sum += power(f64::from(n), -s);
+                    sum
+                })
+                .collect(),
+            KeyChoice::Uniform | KeyChoice::Rotate(_) => Vec::new(),
+        };
+        let (at, all) = ((0..plan.count).collect(), Vec::new());
+        let mut keys = Self { plan: plan.clone(), sessions, all, at, weights };
+        (0..plan.count).for_each(|_| keys.grow());
+        keys
+    }
+
+    fn grow(&mut self) {
+        let name = Value::text(&format!("{}{}", self.plan.prefix, self.all.len()));
+        self.all.push(Key { name, last: 0, seen: Value::Null, used: 0 });
+    }
+
+    /// A position.
+    pub(super) fn choose(&self, random: &mut Random) -> usize {
+        match self.weights.last() {
+            None => random.below(self.at.len() as u64) as usize,
+            Some(total) => {
+                let ticket = random.unit() * total;
+                let position = self.weights.partition_point(|sum| *sum <= ticket);
+                position.min(self.at.len() - 1)
+            }
+        }
+    }
+
+    /// So many different positions (fewer if there are not as many).
+    pub(super) fn choose_distinct(
+        &self,
+        many: usize,
+        chosen: &mut Vec<usize>,
+        random: &mut Random,
+    ) {
+        chosen.clear();
+        for _ in 0..many {
+            let mut position = self.choose(random);
+            // The next free one instead of another draw: a draw may hit the one hot key for ever.
+            for _ in 0..self.at.len() {
+                if !chosen.contains(&position) {
+                    break;
+                }
+                position = (position + 1) % self.at.len();
+            }
+            chosen.push(position);
+        }
+    }
+
+    /// The position near `position` that a session may write; `None` if it may write none.
+    pub(super) fn writable(&self, position: usize, session: u32) -> Option<usize> {
+        if self.plan.writers == Writers::Any {
+            return Some(position);
+        }
+        // Session s owns the positions s, s + sessions, s + 2·sessions, …
+        let (session, sessions) = (session as usize, self.sessions as usize);
+        let near = position - position % sessions + session;
+        let own = if near < self.at.len() { near } else { session };
+        (own < self.at.len()).then_some(own)
+    }
+
+    /// Uses the key at a position for one operation, and names it.
+    pub(super) fn use_at(&mut self, position: usize) -> u32 {
+        let key = self.at[position];
+        if let KeyChoice::Rotate(most) = self.plan.choose {
+            let used = &mut self.all[key as usize].used;
+            *used += 1;
+            if *used >= most {
+                self.at[position] = self.all.len() as u32;
+                self.grow();
+            }
+        }
+        key
+    }
+
+    /// How many keys there have been.
+    pub(super) fn len(&self) -> u32 {
+        self.all.len() as u32
+    }
+
+    pub(super) fn name(&self, key: u32) -> Value {
+        self.all[key as usize].name.clone()
+    }
+
+    /// A value never used on the key before, greater than all of them.
+    pub(super) fn fresh(&mut self, key: u32) -> Value {
+        let last = &mut self.all[key as usize].last;
+        *last += 1;
+        Value::Int(*last)
+    }
+
+    /// A value made before for the key.
+    pub(super) fn added(&self, key: u32, random: &mut Random) -> Option<Value> {
+        let last = self.all[key as usize].last;
+        (last > 0).then(|| Value::Int(random.between(1, last as u64) as i64))
+    }
+
+    pub(super) fn seen(&self, key: u32) -> &Value {
+        &self.all[key as usize].seen
+    }
+
+    pub(super) fn see(&mut self, key: u32, value: &Value) {
+        self.all[key as usize].seen = value.clone();
+    }
+}

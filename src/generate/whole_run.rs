@@ -1,0 +1,166 @@
+//! A whole run: clients, faults and final reads in their phases.
+
+use std::sync::Arc;
+
+use crate::generate::clients::{ClientPlan, Clients};
+use crate::generate::faults::{FaultPlan, Nemesis};
+use crate::generate::finals::Finals;
+use crate::generate::keys::KeyPlan;
+use crate::generate::operations::Operation;
+use crate::generate::traits::{Context, Generator, Next};
+use crate::model::{Action, Event, Kind, Nanos, What};
+
+/// The phases of a run, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phases {
+    /// Operations, no faults.
+    pub warmup: Nanos,
+    /// Operations and faults; at its end all faults have ended.
+    pub main: Nanos,
+    /// Operations on the healed store.
+    pub recovery: Nanos,
+    /// No operations: counted from when the last one has ended.
+    pub quiesce: Nanos,
+    /// Between the two rounds of final reads.
+    pub settle: Nanos,
+    /// Whether every key is read from every node in the end.
+    pub final_reads: bool,
+}
+
+/// What a run shall do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who asks.
+    pub clients: ClientPlan,
+    /// For which keys.
+    pub keys: KeyPlan,
+    /// What.
+    pub operations: Vec<Operation>,
+    /// What breaks meanwhile.
+    pub faults: Vec<FaultPlan>,
+    /// And when.
+    pub phases: Phases,
+}
+
+impl Plan {
+    /// How long the phases take at least, without the final reads themselves.
+    pub fn duration(&self) -> Nanos {
+        let phases = &self.phases;
+        let settle = if phases.final_reads { phases.settle } else { Nanos(0) };
+        phases.warmup + phases.main + phases.recovery + phases.quiesce + settle
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Idle,
+    Load,
+    Drain,
+    Quiesce(Nanos),
+    Final,
+    Done,
+}
+
+/// The operations and faults of a whole run. One seed and one list of nodes give one sequence of
+/// answers to the same questions.
+#[derive(Clone, Debug)]
+pub struct WorkloadGenerator {
+    phases: Phases,
+    stage: Stage,
+    load_ends: Nanos,
+    clients: Clients,
+    nemesis: Nemesis,
+    finals: Option<Finals>,
+    nodes: Vec<Arc<str>>,
+}
+
+impl WorkloadGenerator {
+    /// A generator for a run against `nodes`.
+    pub fn new(plan: &Plan, seed: u64, nodes: &[Arc<str>]) -> Self {
+        Self {
+            phases: plan.phases.clone(),
+            stage: Stage::Idle,
+            load_ends: Nanos(0),
+            clients: Clients::new(&plan.clients, &plan.keys, &plan.operations, seed, nodes),
+            nemesis: Nemesis::new(&plan.faults, seed, nodes),
+            finals: None,
+            nodes: nodes.to_vec(),
+        }
+    }
+
+    /// How many clients there are.
+    pub fn clients(&self) -> u32 {
+        self.clients.sessions()
+    }
+
+    /// The phases begin with the first question, whatever the clock says.
+    fn start(&mut self, now: Nanos) {
+        let main = now + self.phases.warmup;
+        let healed = main + self.phases.main;
+        self.load_ends = healed + self.phases.recovery;
+        self.clients.start(now);
+        self.nemesis.start(main, healed);
+    }
+}
+
+impl Generator for WorkloadGenerator {
+    fn next(&mut self, context: &Context<'_>) -> Next {
+        let now = context.now;
+        loop {
+            if let Some(action) = self.nemesis.next(context) {
+                return Next::Do(action);
+            }
+            match self.stage {
+                Stage::Idle => {
+                    self.start(now);
+                    self.stage = Stage::Load;
+                }
+                Stage::Load if now < self.load_ends => {
+                    return match self.clients.next(now) {
+                        Ok(invocation) => Next::Do(Action::Invoke(invocation)),
+                        Err(wake) => {
+                            Next::WaitUntil(wake.min(self.nemesis.due()).min(self.load_ends))
+                        }
+                    };
+                }
+                Stage::Load => self.stage = Stage::Drain,
+                Stage::Drain => {
+                    if !self.clients.idle() || self.nemesis.due() != Nanos::FOREVER {
+                        return Next::WaitUntil(self.nemesis.due());
+                    }
+                    self.stage = Stage::Quiesce(now + self.phases.quiesce);
+                }
+                Stage::Quiesce(end) if now < end => return Next::WaitUntil(end),
+                Stage::Quiesce(_) => {
+                    if self.phases.final_reads {
+                        let process = self.clients.unused_process();
+                        let session = self.clients.sessions();
+                        let settle = self.phases.settle;
+                        self.finals = Some(Finals::new(&self.nodes, process, session, settle));
+                    }
+                    self.stage = Stage::Final;
+                }
+                Stage::Final => {
+                    let finals = self.finals.as_mut();
+                    match finals.and_then(|finals| finals.next(now, &self.clients.keys)) {
+                        Some(Ok(invocation)) => return Next::Do(Action::Invoke(invocation)),
+                        Some(Err(wake)) => return Next::WaitUntil(wake),
+                        None => self.stage = Stage::Done,
+                    }
+                }
+                Stage::Done => return Next::Done,
+            }
+        }
+    }
+
+    fn update(&mut self, event: &Event) {
+        let What::Client(client) = &event.what else { return };
+        if client.kind == Kind::Invoke {
+            return;
+        }
+        match &mut self.finals {
+            Some(finals) => finals.update(client, event.time),
+            None => self.clients.update(client),
+        }
+    }
+}
