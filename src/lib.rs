@@ -4,3 +4,4 @@ pub mod generate;
 pub mod graph;
 pub mod history;
 pub mod model;
+pub mod target;

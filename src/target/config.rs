@@ -1,0 +1,414 @@
+//! The target file: where a store is, how it is asked, and how faults reach it.
+//!
+//! Invariant: nothing secret is in a [`TargetConfig`]. A header may name an environment variable; its
+//! value is looked up when the target is opened, and shown nowhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::model::{Function, Value, nearest};
+use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
+use crate::target::template::{Placeholder, Template};
+
+/// A target file, read and checked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TargetConfig {
+    /// What a report calls the target.
+    pub name: String,
+    /// What it is, for people.
+    #[serde(default)]
+    pub about: String,
+    /// Who speaks to it.
+    pub adapter: Adapter,
+    /// The base address of each node.
+    nodes: BTreeMap<String, BaseUrl>,
+    /// How long an operation may take before it is given up; 1 s if not said.
+    #[serde(default)]
+    pub timeout: Patience<1_000>,
+    /// How long a connection may take to be made; half of `timeout` if not said.
+    pub connect_timeout: Option<Patience<500>>,
+    /// Variables of the commands. A variable of that name around rashomon wins over the value here.
+    /// They are written to the fault journal: no place for secrets.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Headers of every request; `${env:NAME}` is filled in when the target is opened.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Spanned<Template>>,
+    /// How a node says that it is ready.
+    pub(super) ready: Option<Ready>,
+    /// How a node says that it is the primary.
+    pub(super) primary: Option<PrimaryQuestion>,
+    /// How each operation is asked.
+    #[serde(default)]
+    pub(super) operation: BTreeMap<OperationName, HttpOperation>,
+    /// How each fault is injected and undone.
+    #[serde(default)]
+    pub(super) fault: BTreeMap<String, FaultCommands>,
+    /// Run on each node before the run.
+    pub(super) setup: Option<Hook>,
+    /// Run on each node after the run, on every way out.
+    pub(super) teardown: Option<Hook>,
+}
+
+/// Why a target file cannot be used, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Who speaks to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adapter {
+    /// Requests by template, answers by rule.
+    Http,
+}
+
+/// One kind of operation over HTTP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct HttpOperation {
+    pub method: Method,
+    pub path: Spanned<Template>,
+    pub body: Option<Spanned<Template>>,
+    /// What answers mean; the first rule that matches decides.
+    pub answer: Vec<Spanned<Rule>>,
+    /// Where the value that was read stands.
+    pub value: Option<Reading>,
+    /// Where the version stands that the store gave.
+    pub version: Option<Pointer>,
+}
+
+/// How a node says that it is ready to be driven.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ready {
+    pub path: String,
+    /// The first that matches must say `ok`; any answer will do where there are none.
+    #[serde(default)]
+    pub answer: Vec<Spanned<Rule>>,
+    /// How long to wait for it.
+    #[serde(default)]
+    pub within: Patience<10_000>,
+}
+
+/// How a node is asked whether it is the primary: it is if the first rule that matches says `ok`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PrimaryQuestion {
+    pub method: Method,
+    pub path: String,
+    pub body: Option<String>,
+    pub answer: Vec<Spanned<Rule>>,
+}
+
+/// The commands of one kind of fault.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FaultCommands {
+    pub inject: String,
+    /// Must do no harm when it is run again, or without the fault.
+    pub undo: String,
+    #[serde(default)]
+    pub timeout: Patience<10_000>,
+}
+
+/// A command around a run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hook {
+    pub command: String,
+    #[serde(default)]
+    pub timeout: Patience<30_000>,
+}
+
+macro_rules! from_text {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident($inner:ty) = $parse:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+        #[serde(try_from = "String")]
+        $vis struct $name($inner);
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+            fn try_from(text: String) -> Result<Self, String> {
+                let parse: fn(String) -> Result<$inner, String> = $parse;
+                parse(text).map(Self)
+            }
+        }
+
+        impl $name {
+            pub(super) fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+from_text! {
+    /// `http://host:port` with an optional path, without a slash at its end.
+    struct BaseUrl(String) = |text| {
+        let url = reqwest::Url::parse(&text).map_err(|error| format!("{text}: {error}"))?;
+        if url.scheme() != "http" {
+            return Err(format!("{text}: expected http://…; there is no TLS here"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            // The message leaves out the address: it has a secret in it.
+            return Err("an address must hold no user and password; put a header \
+                        with ${env:NAME} into [headers]".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("{text}: expected an address without `?` and `#`"));
+        }
+        Ok(text.trim_end_matches('/').to_owned())
+    }
+}
+from_text! {
+    /// A JSON pointer (RFC 6901): empty for the whole document.
+    pub(super) struct Pointer(String) = |text| {
+        if text.is_empty() || text.starts_with('/') {
+            return Ok(text);
+        }
+        Err(format!("`{text}` is no JSON pointer; expected one like `/{text}`"))
+    }
+}
+from_text! {
+    pub(super) struct Method(String) = |text| {
+        const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
+        if METHODS.contains(&&*text) { Ok(text) } else { Err(unknown("method", &text, METHODS)) }
+    }
+}
+
+/// A time that is waited at most, written `500ms` or `10s`; `DEFAULT` milliseconds if not said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Patience<const DEFAULT: u64>(pub Duration);
+
+impl<const DEFAULT: u64> Default for Patience<DEFAULT> {
+    fn default() -> Self {
+        Self(Duration::from_millis(DEFAULT))
+    }
+}
+
+impl<const DEFAULT: u64> TryFrom<String> for Patience<DEFAULT> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let factor = match unit {
+            "ms" => Some(1),
+            "s" => Some(1_000),
+            "m" => Some(60_000),
+            _ => None,
+        };
+        let millis = number.parse::<u64>().ok().zip(factor).and_then(|(n, one)| n.checked_mul(one));
+        match millis {
+            Some(millis @ 1..=86_400_000) => Ok(Self(Duration::from_millis(millis))),
+            _ => Err(format!("`{text}` is no time limit; expected one like 500ms, 10s or 2m")),
+        }
+    }
+}
+
+/// What may be described under `[operation]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) enum OperationName {
+    Function(Function),
+    /// A cas that expects nothing there.
+    CasAbsent,
+    /// A read after quiescence; as any read where it is not described.
+    Final,
+}
+
+impl fmt::Display for OperationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Function(function) => function.name(),
+            Self::CasAbsent => "cas-absent",
+            Self::Final => "final",
+        })
+    }
+}
+
+impl TryFrom<String> for OperationName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match &*text {
+            "cas-absent" => Ok(Self::CasAbsent),
+            "final" => Ok(Self::Final),
+            // A transaction has no single key; the short names would allow one operation twice.
+            name => Function::from_name(name)
+                .filter(|function| function.name() == name && *function != Function::Txn)
+                .map(Self::Function)
+                .ok_or_else(|| {
+                    let others = Function::names().filter(|name| *name != "txn");
+                    unknown("operation", name, others.chain(["cas-absent", "final"]))
+                }),
+        }
+    }
+}
+
+impl OperationName {
+    fn may_use(self, placeholder: &Placeholder) -> bool {
+        use Function as F;
+        match (self, placeholder) {
+            (_, Placeholder::Key | Placeholder::Node | Placeholder::Run) => true,
+            (_, Placeholder::Environment(_)) | (Self::Final | Self::Function(F::Read), _) => false,
+            (Self::CasAbsent | Self::Function(F::Rmw), name) => *name == Placeholder::New,
+            (Self::Function(F::Cas), name) => *name != Placeholder::Value,
+            (Self::Function(_), name) => *name == Placeholder::Value,
+        }
+    }
+
+    fn returns_a_value(self) -> bool {
+        matches!(self, Self::Final | Self::Function(Function::Read | Function::Rmw))
+    }
+}
+
+impl TargetConfig {
+    /// Reads a target file; `file` is its name for errors.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let error = |span: Option<Range<usize>>, message: String| {
+            let start = span.map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or(text);
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+            ConfigError { file: file.to_owned(), line, column, message }
+        };
+        let config: Self = toml::from_str(text).map_err(|toml| {
+            let message = toml.message();
+            let hint = suggestion(message)
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            error(toml.span(), format!("{message}{hint}"))
+        })?;
+        config.validate().map_err(|(span, message)| error(Some(span), message))?;
+        if config.nodes.is_empty() {
+            return Err(error(None, "no nodes; expected [nodes] with one address each".to_owned()));
+        }
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), (Range<usize>, String)> {
+        for header in self.headers.values() {
+            for placeholder in header.get_ref().placeholders() {
+                if !matches!(placeholder, Placeholder::Environment(_)) {
+                    let message = format!(
+                        "{} cannot stand in a header; expected ${{env:NAME}}",
+                        placeholder.written()
+                    );
+                    return Err((header.span(), message));
+                }
+            }
+        }
+        for (name, operation) in &self.operation {
+            for template in [Some(&operation.path), operation.body.as_ref()].into_iter().flatten() {
+                for placeholder in template.get_ref().placeholders() {
+                    if !name.may_use(placeholder) {
+                        let message = format!("a {name} has no {}", placeholder.written());
+                        return Err((template.span(), message));
+                    }
+                }
+            }
+            if !operation.path.get_ref().begins_with_slash() {
+                return Err((operation.path.span(), "a path begins with `/`".to_owned()));
+            }
+            if name.returns_a_value() && operation.value.is_none() {
+                let message = format!("a {name} returns a value; expected `value = {{ … }}`");
+                return Err((operation.path.span(), message));
+            }
+            let absent = |rule: &&Spanned<Rule>| rule.get_ref().is == Verdict::Absent;
+            if let (false, Some(rule)) =
+                (name.returns_a_value(), operation.answer.iter().find(absent))
+            {
+                return Err((rule.span(), format!("a {name} reads nothing that may be absent")));
+            }
+            validate_rules(&operation.answer)?;
+        }
+        validate_rules(self.primary.as_ref().map_or(&[], |question| &question.answer))?;
+        validate_rules(self.ready.as_ref().map_or(&[], |ready| &ready.answer))
+    }
+
+    /// Every node with its address: `n2` before `n10`.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (Arc<str>, &str)> {
+        let mut nodes: Vec<_> = self.nodes.iter().collect();
+        nodes.sort_by_key(|(name, _)| (name.len(), *name));
+        nodes.into_iter().map(|(name, url)| (Arc::from(name.as_str()), url.as_str()))
+    }
+
+    /// The functions it knows how to ask for.
+    pub fn functions(&self) -> impl Iterator<Item = Function> {
+        self.operation.keys().filter_map(|name| match name {
+            OperationName::Function(function) => Some(*function),
+            OperationName::CasAbsent | OperationName::Final => None,
+        })
+    }
+
+    /// The names of the faults it knows how to inject.
+    pub fn faults(&self) -> impl Iterator<Item = &str> {
+        self.fault.keys().map(String::as_str)
+    }
+
+    /// What the header of a history says of it; nothing secret.
+    pub fn description(&self) -> Value {
+        let text = |text: &str| Value::text(text);
+        let map = |entries: Vec<(Value, Value)>| Value::Map(entries.into());
+        let nodes = self.nodes().map(|(name, url)| (Value::Text(name), text(url))).collect();
+        let millis = self.timeout.0.as_millis() as i64;
+        map(vec![
+            (text("name"), text(&self.name)),
+            (text("adapter"), text("http")),
+            (text("nodes"), map(nodes)),
+            (text("timeout-ms"), Value::Int(millis)),
+            (text("faults"), Value::list(self.faults().map(text))),
+        ])
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.map_or(self.timeout.0 / 2, |patience| patience.0)
+    }
+}
+
+pub(super) fn unknown<'a>(
+    what: &str,
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let hint = nearest(word, known.iter().copied())
+        .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    format!("unknown {what} `{word}`{hint} (known: {})", known.join(", "))
+}
+
+/// The nearest of the words that serde's "unknown field `…`, expected one of `…`, `…`" lists.
+fn suggestion(message: &str) -> Option<&str> {
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let word = quoted.next()?;
+    nearest(word, quoted)
+}

@@ -1,0 +1,348 @@
+//! The declarative HTTP adapter: requests by template, answers by rule.
+//!
+//! # When is it certain that a request had no effect?
+//!
+//! A `fail` is a claim that the store never acts on the operation, so it needs a proof:
+//! - The connection could not be made (refused, unreachable, no answer to the handshake in time).
+//!   The error is then one of *connecting*, which hyper gives out only before it hands the request
+//!   to a connection. So it is proven also when a pooled connection was found dead first.
+//! - A rule of the target file says so: the store answered, and promises.
+//!
+//! Everything else may have been acted on: a time limit, a connection reset (a pooled connection
+//! the server closed long ago breaks only after the request was written to it, and looks no
+//! different from a server that acted and then died), an answer that no rule knows or that cannot be
+//! read. For a read that returned nothing it does not matter: it is a `fail`.
+//!
+//! # Nothing is sent twice
+//!
+//! A repeated write could take effect twice, which no history can express. reqwest's own retries are
+//! off, redirects are not followed, and no proxy stands between. What is left is hyper's: a request it
+//! finds on a pooled connection that closed *before a byte of it was written* comes back whole and
+//! goes to a new connection. That request was never sent, so it is still sent once at most.
+
+#![expect(clippy::disallowed_methods, reason = "the time tells one run from another")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Request, Url};
+use toml::Spanned;
+
+use crate::model::{Function, Invocation, Mop, Op, Outcome, Value};
+use crate::target::answer::{Rule, Verdict};
+use crate::target::client::{Answer, Answering, Client, Factory, unanswered};
+use crate::target::config::{self, HttpOperation, OperationName, PrimaryQuestion, TargetConfig};
+use crate::target::template::{Placeholder, Template};
+
+/// The answer to a request is read up to this length.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// What all clients of a target share.
+pub(super) struct HttpAdapter {
+    operations: BTreeMap<OperationName, HttpOperation>,
+    urls: BTreeMap<Arc<str>, String>,
+    headers: HeaderMap,
+    /// What must not be shown: the values that came from the environment.
+    secrets: Vec<String>,
+    connect_timeout: Duration,
+    /// What `${run}` stands for.
+    run: String,
+}
+
+impl HttpAdapter {
+    /// Fills in the headers from the environment; names the variable that is missing.
+    pub(super) fn new(
+        config: &TargetConfig,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
+        let mut headers = HeaderMap::new();
+        let mut secrets = Vec::new();
+        for (name, template) in &config.headers {
+            for placeholder in template.get_ref().placeholders() {
+                if let Placeholder::Environment(variable) = placeholder {
+                    secrets.push(environment(variable).ok_or_else(|| {
+                        format!("header {name}: the environment has no variable {variable}")
+                    })?);
+                }
+            }
+            let text = template.get_ref().render(|placeholder| match placeholder {
+                Placeholder::Environment(variable) => environment(variable).map(|v| v[..].into()),
+                _ => None,
+            })?;
+            let header: HeaderName =
+                name.parse().map_err(|_| format!("{name} is no name of a header"))?;
+            // The error must not show the value.
+            let mut value = HeaderValue::from_str(&text).map_err(|_| {
+                format!("header {name}: its value has characters no header may have")
+            })?;
+            value.set_sensitive(true);
+            headers.insert(header, value);
+        }
+        secrets.retain(|secret| !secret.is_empty());
+        let urls = config.nodes().map(|(name, url)| (name, url.to_owned())).collect();
+        Ok(Self {
+            operations: config.operation.clone(),
+            urls,
+            headers,
+            secrets,
+            connect_timeout: config.connect_timeout(),
+            run: name_of_run(),
+        })
+    }
+
+    /// Opens clients.
+    pub(super) fn factory(self: &Arc<Self>) -> Factory {
+        let adapter = self.clone();
+        Box::new(move |_, node| Ok(Box::new(adapter.client(node)?)))
+    }
+
+    /// The client of one process at one node, with a connection of its own.
+    pub(super) fn client(self: &Arc<Self>, node: &Arc<str>) -> Result<HttpClient, String> {
+        let url = self.urls.get(node).ok_or_else(|| format!("no node is called {node}"))?;
+        let client = reqwest::Client::builder()
+            .default_headers(self.headers.clone())
+            .connect_timeout(self.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .pool_max_idle_per_host(1)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| self.told(&error))?;
+        Ok(HttpClient { adapter: self.clone(), client, node: node.clone(), url: url.clone() })
+    }
+
+    /// What an answer means: the first rule that matches decides.
+    fn judge(&self, operation: &HttpOperation, op: &Op, status: u16, body: &[u8]) -> Answer {
+        let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+        let rules = &mut operation.answer.iter().map(Spanned::get_ref);
+        let shown = || self.shown(status, body);
+        let outcome =
+            match rules.find(|rule| rule.matches(status, json.as_ref())).map(|rule| rule.is) {
+                Some(Verdict::Ok) => match operation
+                    .value
+                    .as_ref()
+                    .map(|value| value.value(body, json.as_ref()))
+                    .transpose()
+                {
+                    Ok(value) => Outcome::Ok(with_read(op, value.as_ref())),
+                    Err(why) => {
+                        unanswered(op, self.redacted(format!("{why} in the answer {}", shown())))
+                    }
+                },
+                Some(Verdict::Absent) => Outcome::Ok(with_read(op, Some(&Value::Null))),
+                Some(Verdict::Fail) => Outcome::Fail(shown()),
+                Some(Verdict::Info) => unanswered(op, shown()),
+                None => unanswered(op, format!("no rule for the answer {}", shown())),
+            };
+        let version = operation.version.as_ref().and_then(|pointer| {
+            let found = json.as_ref()?.pointer(pointer.as_str())?;
+            found.as_i64().or_else(|| found.as_str()?.parse().ok())
+        });
+        Answer { outcome, version }
+    }
+
+    /// The beginning of an answer, for people.
+    fn shown(&self, status: u16, body: &[u8]) -> String {
+        // Secrets go before the text is cut: half a secret would not be found.
+        let text = self.redacted(String::from_utf8_lossy(&body[..body.len().min(10_000)]).into());
+        let text: String = text.trim().chars().take(200).collect();
+        format!("{status} {text}").trim_end().to_owned()
+    }
+
+    /// An error without address and secrets, down to its root: reqwest's own text stops at
+    /// "error sending request".
+    fn told(&self, error: &reqwest::Error) -> String {
+        let mut text =
+            if error.is_connect() { "cannot connect" } else { "request failed" }.to_owned();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            if cause.source().is_none() {
+                text.push_str(": ");
+                text.push_str(&cause.to_string());
+            }
+            source = cause.source();
+        }
+        self.redacted(text)
+    }
+
+    fn redacted(&self, text: String) -> String {
+        self.secrets.iter().fold(text, |text, secret| text.replace(secret, "***"))
+    }
+}
+
+/// One process at one node.
+pub(super) struct HttpClient {
+    adapter: Arc<HttpAdapter>,
+    client: reqwest::Client,
+    node: Arc<str>,
+    url: String,
+}
+
+impl Client for HttpClient {
+    fn invoke<'a>(&'a mut self, invocation: &'a Invocation) -> Answering<'a> {
+        Box::pin(self.answer(invocation))
+    }
+}
+
+impl HttpClient {
+    async fn answer(&self, invocation: &Invocation) -> Answer {
+        let op = &invocation.op;
+        let prepared = self.operation(invocation).and_then(|operation| {
+            let request = self.request(operation, op)?;
+            Ok((operation, request))
+        });
+        let (operation, request) = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => return Outcome::Fail(format!("nothing was sent: {why}")).into(),
+        };
+        match self.exchange(request).await {
+            Ok((status, body)) => self.adapter.judge(operation, op, status, &body),
+            Err(Broken::Before(why)) => Outcome::Fail(why).into(),
+            Err(Broken::After(why)) => unanswered(op, why).into(),
+        }
+    }
+
+    fn operation(&self, invocation: &Invocation) -> Result<&HttpOperation, String> {
+        let operations = &self.adapter.operations;
+        let op = &invocation.op;
+        let final_read = operations.get(&OperationName::Final);
+        if let (true, Function::Read, Some(operation)) =
+            (invocation.is_final, op.function, final_read)
+        {
+            return Ok(operation);
+        }
+        let from_nothing = op.function == Function::Cas
+            && op.mops.first().is_some_and(|mop| mop.value == Value::Null);
+        let name = if from_nothing {
+            OperationName::CasAbsent
+        } else {
+            OperationName::Function(op.function)
+        };
+        operations.get(&name).ok_or_else(|| format!("the target file has no [operation.{name}]"))
+    }
+
+    fn request(&self, operation: &HttpOperation, op: &Op) -> Result<Request, String> {
+        let fill = |template: &Template| {
+            template.render(|name| argument(op, &self.node, &self.adapter.run, name))
+        };
+        let path = fill(operation.path.get_ref())?;
+        let body = match &operation.body {
+            Some(body) => Some(fill(body.get_ref())?),
+            None => None,
+        };
+        self.plain_request(&operation.method, &path, body)
+    }
+
+    fn plain_request(
+        &self,
+        method: &config::Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Request, String> {
+        let address = format!("{}{path}", self.url);
+        let url = Url::parse(&address).map_err(|error| format!("{address}: {error}"))?;
+        let method = Method::from_bytes(method.as_str().as_bytes())
+            .map_err(|_| "no such method".to_owned())?;
+        let mut request = Request::new(method, url);
+        if let Some(body) = body {
+            *request.body_mut() = Some(body.into());
+            if !self.adapter.headers.contains_key(CONTENT_TYPE) {
+                let json = HeaderValue::from_static("application/json");
+                request.headers_mut().insert(CONTENT_TYPE, json);
+            }
+        }
+        Ok(request)
+    }
+
+    async fn exchange(&self, request: Request) -> Result<(u16, Vec<u8>), Broken> {
+        let mut response = self.client.execute(request).await.map_err(|error| {
+            let why = self.adapter.told(&error);
+            if error.is_connect() { Broken::Before(why) } else { Broken::After(why) }
+        })?;
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok((response.status().as_u16(), body)),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Err(error) => {
+                    let why = self.adapter.told(&error);
+                    return Err(Broken::After(format!("the answer broke off: {why}")));
+                }
+            }
+            if body.len() > ANSWER_BYTES_MAX {
+                return Err(Broken::After("the answer is longer than 16 MiB".to_owned()));
+            }
+        }
+    }
+
+    /// Whether the node says that it is the primary.
+    pub(super) async fn leads(&self, question: &PrimaryQuestion) -> bool {
+        let request = self.plain_request(&question.method, &question.path, question.body.clone());
+        let Ok(request) = request else { return false };
+        let Ok((status, body)) = self.exchange(request).await else { return false };
+        let json = serde_json::from_slice(&body).ok();
+        let mut rules = question.answer.iter().map(Spanned::get_ref);
+        rules.find(|rule| rule.matches(status, json.as_ref())).is_some_and(|r| r.is == Verdict::Ok)
+    }
+
+    /// Whether the node answers the question of `[ready]`; without one, anything at all.
+    pub(super) async fn ready(&self, path: &str, rules: &[Rule]) -> Result<(), String> {
+        let url = Url::parse(&format!("{}{path}", self.url)).map_err(|error| error.to_string())?;
+        let exchange = self.exchange(Request::new(Method::GET, url)).await;
+        let (status, body) = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
+        let json = serde_json::from_slice(&body).ok();
+        let verdict = rules.iter().find(|rule| rule.matches(status, json.as_ref()));
+        if rules.is_empty() || verdict.is_some_and(|rule| rule.is == Verdict::Ok) {
+            return Ok(());
+        }
+        Err(format!("{path} answers {}", self.adapter.shown(status, &body)))
+    }
+}
+
+/// Where an exchange broke: before anything of the request was sent, or perhaps after.
+enum Broken {
+    Before(String),
+    After(String),
+}
+
+/// Now, in nanoseconds since 1970, in twelve digits of base 36. Twelve is a multiple of three: in
+/// base64 it has no padding and another base64 text may follow.
+fn name_of_run() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut rest = since.as_nanos() as u64;
+    let mut digits = [b'0'; 12];
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
+        rest /= 36;
+    }
+    digits.map(char::from).iter().collect()
+}
+
+/// What a placeholder stands for in an operation.
+fn argument(op: &Op, node: &Arc<str>, run: &str, placeholder: &Placeholder) -> Option<Value> {
+    let last = || op.mops.last().map(|mop| mop.value.clone());
+    match placeholder {
+        Placeholder::Key => Some(op.key().clone()),
+        Placeholder::Value | Placeholder::New => last(),
+        Placeholder::Old => op.mops.first().map(|mop| mop.value.clone()),
+        Placeholder::Node => Some(Value::Text(node.clone())),
+        Placeholder::Run => Some(Value::text(run)),
+        Placeholder::Environment(_) => None,
+    }
+}
+
+/// The micro-operations with what was read in place of what was not yet known.
+fn with_read(op: &Op, value: Option<&Value>) -> Vec<Mop> {
+    let mut mops = op.mops.clone();
+    if let Some(value) = value {
+        // The read half of a cas says what it expected and, being ok, read.
+        let reads = mops.iter_mut().filter(|mop| mop.function == Function::Read);
+        for mop in reads.filter(|mop| mop.value == Value::Null) {
+            mop.value = value.clone();
+        }
+    }
+    mops
+}

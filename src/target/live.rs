@@ -1,0 +1,301 @@
+//! A store outside this process as a [`Target`], over any [`Client`].
+//!
+//! ```text
+//! driver ── begin(op) ──> task of the process ── invoke ──> store
+//!   │                            │
+//!   └─ advance(until) <─ channel ┴─ answer, time limit, panic
+//! ```
+//!
+//! # Why the recorded order is sound
+//!
+//! A checker trusts "`a` returned before `b` was invoked" when the line of `a`'s completion stands
+//! above the line of `b`'s invocation. The driver writes an invocation before it calls `begin`, so
+//! before a byte of the request leaves; and a completion is written after it came out of the channel,
+//! so after the answer arrived. Recorded intervals contain the real ones: late recording can only make
+//! operations look concurrent that were not, which hides a violation and never invents one. Both
+//! are written by the one thread of the driver with times of one monotonic clock, so the order of
+//! the lines, of the times and of what happened agree. To hide little, `advance` hands out what has
+//! arrived before it waits.
+
+#![expect(clippy::disallowed_methods, reason = "a live target is driven in real time")]
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::model::{Action, ClientEvent, Event, Invocation, Kind, Nanos, Outcome, Process, What};
+use crate::target::client::{Answer, Client, Factory, unanswered};
+use crate::target::exec::Injector;
+use crate::target::{Target, TargetError};
+
+/// A store that lives outside this process, driven in real time.
+pub struct LiveTarget {
+    nodes: Vec<Arc<str>>,
+    factory: Arc<Factory>,
+    timeout: Duration,
+    start: Instant,
+    /// The tasks of the processes that may be asked again.
+    tasks: BTreeMap<Process, UnboundedSender<Invocation>>,
+    completions: Receiver<Completion>,
+    complete: Sender<Completion>,
+    /// How many invocations have not come out of `advance`.
+    under_way: usize,
+    injector: Option<Injector>,
+    /// Who was last seen to lead.
+    primary: Arc<Mutex<Option<Arc<str>>>>,
+    closed: bool,
+    runtime: Runtime,
+}
+
+struct Completion {
+    invocation: Invocation,
+    answer: Answer,
+}
+
+impl LiveTarget {
+    /// A target with these nodes, whose operations are given up after `timeout`. The clock of the run
+    /// starts now.
+    pub fn new(
+        nodes: Vec<Arc<str>>,
+        factory: Factory,
+        timeout: Duration,
+    ) -> Result<Self, TargetError> {
+        if nodes.is_empty() {
+            return Err(TargetError::Unusable("a target needs at least one node".to_owned()));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("rashomon-clients")
+            .enable_all()
+            .build()
+            .map_err(|error| TargetError::Unusable(format!("cannot start threads: {error}")))?;
+        let (complete, completions) = mpsc::channel();
+        Ok(Self {
+            nodes,
+            factory: Arc::new(factory),
+            timeout,
+            start: Instant::now(),
+            tasks: BTreeMap::new(),
+            completions,
+            complete,
+            under_way: 0,
+            injector: None,
+            primary: Arc::default(),
+            closed: false,
+            runtime,
+        })
+    }
+
+    /// The same target with faults. They are undone when it is closed or dropped.
+    pub(super) fn with_faults(mut self, injector: Injector) -> Self {
+        self.injector = Some(injector);
+        self
+    }
+
+    /// The same target with its clock started anew: what came before the run is no part of it.
+    pub(super) fn started_now(mut self) -> Self {
+        self.start = Instant::now();
+        self
+    }
+
+    /// Where a task of the runtime may say who leads.
+    pub(super) fn primary_cell(&self) -> Arc<Mutex<Option<Arc<str>>>> {
+        self.primary.clone()
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    fn invoke(&mut self, invocation: &Invocation) -> Result<(), TargetError> {
+        let mut invocation = invocation.clone();
+        let process = invocation.process;
+        let node = match &invocation.node {
+            // No primary is known: processes spread over the nodes.
+            None => self.nodes[process.0 as usize % self.nodes.len()].clone(),
+            Some(name) if self.nodes.contains(name) => name.clone(),
+            Some(name) => return Err(TargetError::Unusable(format!("no node is called {name}"))),
+        };
+        invocation.node = Some(node);
+        self.under_way += 1;
+        let refused = match self.tasks.get(&process) {
+            Some(task) => task.send(invocation).err().map(|refused| refused.0),
+            None => Some(invocation),
+        };
+        // No task yet, or one that a panic ended.
+        if let Some(invocation) = refused {
+            let (task, inbox) = unbounded_channel();
+            let (factory, complete) = (self.factory.clone(), self.complete.clone());
+            self.runtime.spawn(serve(inbox, factory, self.timeout, complete));
+            task.send(invocation).expect("the receiver is in the task that was just started");
+            self.tasks.insert(process, task);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, Completion { invocation, answer }: Completion) -> Event {
+        self.under_way -= 1;
+        let Invocation { process, session, node, is_final, mut op } = invocation;
+        let (kind, error) = match answer.outcome {
+            Outcome::Ok(mops) => {
+                op.mops = mops;
+                (Kind::Ok, None)
+            }
+            Outcome::Fail(why) => (Kind::Fail, Some(why)),
+            Outcome::Info(why) => (Kind::Info, Some(why)),
+        };
+        if kind == Kind::Info {
+            // The process is retired: nobody will ask its task again.
+            self.tasks.remove(&process);
+        }
+        let version = answer.version.filter(|_| kind == Kind::Ok);
+        let session = Some(session);
+        let what = ClientEvent { process, kind, op, session, node, version, is_final, error };
+        Event { time: self.now(), what: What::Client(what) }
+    }
+}
+
+impl Target for LiveTarget {
+    fn nodes(&self) -> &[Arc<str>] {
+        &self.nodes
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos(self.start.elapsed().as_nanos() as u64)
+    }
+
+    /// Faults are commands: `begin` returns when they have ended, and answers that arrive meanwhile
+    /// are recorded that much later.
+    fn begin(&mut self, action: &Action) -> Result<(), TargetError> {
+        if self.closed {
+            return Err(TargetError::Unusable("the target is closed".to_owned()));
+        }
+        match (action, &mut self.injector) {
+            (Action::Invoke(invocation), _) => self.invoke(invocation),
+            (Action::Begin(id, fault), Some(injector)) => {
+                self.runtime.block_on(injector.inject(*id, fault))
+            }
+            (Action::End(id, _), Some(injector)) => self.runtime.block_on(injector.undo(*id)),
+            (Action::Begin(_, fault) | Action::End(_, fault), None) => Err(TargetError::Unusable(
+                format!("the target knows no faults, so no {}", fault.name()),
+            )),
+        }
+    }
+
+    /// An answer that has arrived is handed out even if `until` has passed. With nothing under way
+    /// and no end to the waiting, `None` at once.
+    fn advance(&mut self, until: Nanos) -> Option<Event> {
+        let completion = match self.completions.try_recv() {
+            Ok(completion) => completion,
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) if until == Nanos::FOREVER => {
+                // Every invocation is answered: by the client, its time limit or the end of its task.
+                if self.under_way == 0 {
+                    return None;
+                }
+                self.completions.recv().ok()?
+            }
+            Err(TryRecvError::Empty) => {
+                let wait = until - self.now();
+                self.completions.recv_timeout(Duration::from_nanos(wait.0)).ok()?
+            }
+        };
+        Some(self.event(completion))
+    }
+
+    /// Who was last seen to lead; this asks nobody.
+    fn primary(&mut self) -> Option<Arc<str>> {
+        self.primary.lock().map_or(None, |primary| primary.clone())
+    }
+
+    fn close(&mut self) -> Result<(), TargetError> {
+        if std::mem::replace(&mut self.closed, true) {
+            return Ok(());
+        }
+        self.tasks.clear();
+        match &mut self.injector {
+            Some(injector) => self.runtime.block_on(injector.close()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for LiveTarget {
+    /// Whoever panics or forgets to close leaves no fault behind. An undo that fails here stays in
+    /// the fault journal.
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+/// The task of one process: one operation after the other, until one does not end.
+async fn serve(
+    mut inbox: UnboundedReceiver<Invocation>,
+    factory: Arc<Factory>,
+    limit: Duration,
+    complete: Sender<Completion>,
+) {
+    let mut clients: BTreeMap<Arc<str>, Box<dyn Client>> = BTreeMap::new();
+    while let Some(invocation) = inbox.recv().await {
+        let node = invocation.node.clone().unwrap_or_default();
+        let debt = Debt { invocation, complete: complete.clone(), paid: false };
+        let client = match clients.remove(&node) {
+            Some(client) => Ok(client),
+            None => factory(debt.invocation.process, &node),
+        };
+        let mut client = match client {
+            Ok(client) => client,
+            Err(why) => {
+                debt.pay(Outcome::Fail(format!("nothing was sent: {why}")).into());
+                continue;
+            }
+        };
+        let mut timed_out = false;
+        let in_time = tokio::time::timeout(limit, client.invoke(&debt.invocation)).await;
+        let answer = in_time.unwrap_or_else(|_| {
+            let why = format!("no answer within {} ms", limit.as_millis());
+            timed_out = true;
+            unanswered(&debt.invocation.op, why).into()
+        });
+        if timed_out || matches!(answer.outcome, Outcome::Info(_)) {
+            // With it go its connection and the request on it: an answer that arrives later must not
+            // be taken for the answer of the next operation.
+            drop(client);
+        } else {
+            clients.insert(node, client);
+        }
+        debt.pay(answer);
+    }
+}
+
+/// An answer that is owed to the driver. Dropped unpaid, because the client panicked, it is paid as
+/// unknown.
+struct Debt {
+    invocation: Invocation,
+    complete: Sender<Completion>,
+    paid: bool,
+}
+
+impl Debt {
+    fn pay(mut self, answer: Answer) {
+        self.settle(answer);
+    }
+
+    fn settle(&mut self, answer: Answer) {
+        self.paid = true;
+        // Nobody listens once the target is gone.
+        let _ = self.complete.send(Completion { invocation: self.invocation.clone(), answer });
+    }
+}
+
+impl Drop for Debt {
+    fn drop(&mut self) {
+        if !self.paid {
+            self.settle(Outcome::Info("the client panicked".to_owned()).into());
+        }
+    }
+}

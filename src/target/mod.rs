@@ -1,0 +1,44 @@
+//! What a run drives: a store, simulated or real, and the faults done to it.
+//!
+//! [`Target`] is the seam. Behind the feature `live` stands [`LiveTarget`]: a store outside this
+//! process, spoken to by [`Client`]s on tokio, broken by the commands of its target file and healed
+//! by its fault journal, on every way out.
+//!
+//! Invariant: a fault is in the journal, on disk, as long as it may be in force; and `Fail` is only
+//! said of an operation that certainly had no effect.
+
+#[cfg(feature = "live")]
+mod answer;
+#[cfg(feature = "live")]
+mod client;
+#[cfg(feature = "live")]
+mod config;
+#[cfg(feature = "live")]
+mod exec;
+#[cfg(feature = "live")]
+mod faults;
+#[cfg(feature = "live")]
+mod http;
+#[cfg(feature = "live")]
+mod live;
+#[cfg(feature = "live")]
+mod open;
+#[cfg(feature = "live")]
+mod shell;
+#[cfg(feature = "live")]
+mod template;
+mod traits;
+
+#[cfg(feature = "live")]
+pub use client::{Answer, Answering, Client, Factory, unanswered};
+#[cfg(feature = "live")]
+pub use config::{Adapter, ConfigError, Patience, TargetConfig};
+#[cfg(feature = "live")]
+pub use faults::{FaultJournal, Outstanding, heal};
+#[cfg(feature = "live")]
+pub use live::LiveTarget;
+#[cfg(feature = "live")]
+pub use open::{FAULT_JOURNAL, open};
+#[cfg(feature = "live")]
+pub use shell::ShellCommand;
+pub use traits::{Target, TargetError};

@@ -1,0 +1,54 @@
+//! The seam between a run and what it drives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::{Action, Event, Nanos};
+
+/// Something a run can drive, in simulated or in real time.
+///
+/// The driver never sleeps: it asks the target to [`advance`](Target::advance) and gets the next
+/// event or nothing. A simulated target jumps its clock; a live one waits.
+pub trait Target {
+    /// The names of the nodes.
+    fn nodes(&self) -> &[Arc<str>];
+
+    /// Now, on the clock of the run.
+    fn now(&self) -> Nanos;
+
+    /// Starts an action; never blocks for its end. The completion of an invocation comes out of
+    /// `advance`; a fault has taken effect when `begin` returns.
+    fn begin(&mut self, action: &Action) -> Result<(), TargetError>;
+
+    /// The next completion at or before `until`; `None` when that time has come without one.
+    fn advance(&mut self, until: Nanos) -> Option<Event>;
+
+    /// Who is believed to be the primary, for faults and routing that are aimed at it.
+    fn primary(&mut self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Undoes every fault and stops what was started. Called once, on every way out.
+    fn close(&mut self) -> Result<(), TargetError> {
+        Ok(())
+    }
+}
+
+/// Why a target could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetError {
+    /// It could not be reached, set up or driven (exit code 4).
+    Unusable(String),
+    /// A fault could not be undone: which, on which node, and the command that mends it (exit code 5).
+    Unhealed(String),
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(why) | Self::Unhealed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for TargetError {}

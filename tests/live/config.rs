@@ -1,0 +1,142 @@
+//! Target files that are wrong, and where they say so.
+
+use rashomon::model::Function;
+use rashomon::target::TargetConfig;
+
+const GOOD: &str = r#"name = "test"
+adapter = "http"
+[nodes]
+n10 = "http://127.0.0.1:10/"
+n2 = "http://127.0.0.1:2/base"
+[headers]
+X-Token = "${env:TOKEN}"
+[operation.read]
+method = "GET"
+path = "/kv/${key|url}"
+value = { pointer = "/value", decode = "base64|integer" }
+answer = [
+  { status = 200, is = "ok" },
+]
+[operation.write]
+method = "PUT"
+path = "/kv/${key|url}"
+body = '{"value": ${value|json}}'
+answer = [{ status = "2xx", is = "ok" }]
+[fault.kill]
+inject = "kill"
+undo = "start"
+timeout = "3s"
+"#;
+
+#[test]
+fn a_good_file_is_understood() {
+    let config = TargetConfig::parse("good.toml", GOOD).expect("good");
+    let nodes: Vec<_> = config.nodes().map(|(name, url)| format!("{name} {url}")).collect();
+    assert_eq!(nodes, ["n2 http://127.0.0.1:2/base", "n10 http://127.0.0.1:10"]);
+    assert_eq!(config.functions().collect::<Vec<_>>(), [Function::Read, Function::Write]);
+    assert_eq!(config.faults().collect::<Vec<_>>(), ["kill"]);
+    assert_eq!(config.timeout.0.as_millis(), 1_000);
+    let description = config.description().to_string();
+    assert!(description.contains("n2: \"http://127.0.0.1:2/base\""), "{description}");
+}
+
+/// One replacement in the good file, and what is said of it, with line and column.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "${key|url}\"\nvalue",
+        "${kye|url}\"\nvalue",
+        "10:8: unknown placeholder `kye`; did you mean `key`?",
+    ),
+    ("${key|url}\"\nbody", "${key|rul}\"\nbody", "17:8: unknown filter `rul`; did you mean `url`?"),
+    ("${key|url}\"\nvalue", "${value}\"\nvalue", "10:8: a read has no ${value}"),
+    ("${value|json}", "${old|json}", "18:8: a write has no ${old}"),
+    ("${value|json}", "${env:TOKEN}", "18:8: a write has no ${env:TOKEN}"),
+    ("${env:TOKEN}", "${key}", "7:11: ${key} cannot stand in a header; expected ${env:NAME}"),
+    ("\"/kv/${key|url}\"\nvalue", "\"kv/${key}\"\nvalue", "10:8: a path begins with `/`"),
+    ("value = {", "valeu = {", "11:1: unknown field `valeu`, expected one of"),
+    ("value = {", "valeu = {", "; did you mean `value`?"),
+    ("value = { pointer", "version = \"/v\" # { pointer", "10:8: a read returns a value"),
+    ("\"/value\"", "\"value\"", "11:21: `value` is no JSON pointer; expected one like `/value`"),
+    (
+        "base64|integer",
+        "base64|interger",
+        "11:40: unknown decoder `interger`; did you mean `integer`?",
+    ),
+    ("is = \"ok\" },\n", "is = \"okay\" },\n", "13:24: unknown variant `okay`, expected one of"),
+    ("status = 200", "status = 20", "13:14: 20 is no status; expected one like 200 or \"2xx\""),
+    ("\"2xx\"", "\"2x\"", "19:22: \"2x\" is no status"),
+    (
+        "status = 200",
+        "pointer = \"/a\"",
+        "13:3: a `pointer` needs one of `equals`, `same`, `exists`, `absent`",
+    ),
+    ("status = 200", "exists = true", "13:3: a condition needs a `pointer`"),
+    (
+        "{ status = 200, is = \"ok\" }",
+        "{ is = \"ok\" }",
+        "13:3: a rule needs a `status` or a `pointer`",
+    ),
+    (
+        "\"2xx\", is = \"ok\"",
+        "404, is = \"absent\"",
+        "19:11: a write reads nothing that may be absent",
+    ),
+    (
+        "operation.write",
+        "operation.wirte",
+        "15:12: unknown operation `wirte`; did you mean `write`?",
+    ),
+    ("operation.write", "operation.w", "15:12: unknown operation `w`"),
+    ("\"PUT\"", "\"PTU\"", "16:10: unknown method `PTU`; did you mean `PUT`?"),
+    (
+        "http://127.0.0.1:10/",
+        "https://127.0.0.1:10/",
+        "4:7: https://127.0.0.1:10/: expected http://",
+    ),
+    ("http://127.0.0.1:10/", "http://u:secret@127.0.0.1:10/", "4:7: an address must hold no user"),
+    ("http://127.0.0.1:10/", "127.0.0.1", "4:7: 127.0.0.1: relative URL without a base"),
+    (
+        "\"3s\"",
+        "\"3 years\"",
+        "23:11: `3 years` is no time limit; expected one like 500ms, 10s or 2m",
+    ),
+    (
+        "adapter = \"http\"",
+        "adapter = \"htpp\"",
+        "2:11: unknown variant `htpp`, expected `http`; did you mean `http`?",
+    ),
+    ("undo = \"start\"\n", "", "20:1: missing field `undo`"),
+    ("name = \"test\"", "name = \"test", "1:"),
+];
+
+#[test]
+fn a_mistake_is_told_with_its_place_and_its_mend() {
+    for (good, bad, expected) in MISTAKES {
+        assert!(GOOD.contains(good), "{good}");
+        let text = GOOD.replacen(good, bad, 1);
+        let error = TargetConfig::parse("bad.toml", &text).expect_err(bad).to_string();
+        assert!(error.starts_with("bad.toml:") && error.contains(expected), "{bad}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn the_files_that_are_shipped_are_right() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/targets");
+    let mut count = 0;
+    for file in std::fs::read_dir(directory).expect("the folder of target files").flatten() {
+        let text = std::fs::read_to_string(file.path()).expect("a text");
+        let name = file.path().display().to_string();
+        TargetConfig::parse(&name, &text).unwrap_or_else(|error| panic!("{error}"));
+        count += 1;
+    }
+    assert!(count >= 2);
+}
+
+#[test]
+fn any_text_is_read_or_refused() {
+    proptest::proptest!(|(at in 0..GOOD.len(), noise in "[ -~\n]{0,3}", cut in 0..4_usize)| {
+        let text = format!("{}{noise}{}", &GOOD[..at], GOOD.get(at + cut..).unwrap_or(""));
+        let _ = TargetConfig::parse("noise.toml", &text);
+    });
+}
