@@ -4,4 +4,6 @@ pub mod generate;
 pub mod graph;
 pub mod history;
 pub mod model;
+pub mod sim;
+pub mod store;
 pub mod target;

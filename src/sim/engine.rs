@@ -1,0 +1,358 @@
+//! The clock that jumps from event to event.
+
+use std::collections::VecDeque;
+
+use crate::model::{Nanos, Random};
+use crate::sim::{Delivery, Disk, Effects, Network, Node, NodeId, Outbox, Queue, Ticket, Timer};
+
+/// What reaches a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<R> {
+    /// The node's reply.
+    Reply(Ticket, R),
+    /// Nobody listens there: the request was never received.
+    Refused(Ticket),
+}
+
+/// A cluster of nodes under virtual time.
+pub struct Engine<N: Node> {
+    now: Nanos,
+    queue: Queue<Happening<N>>,
+    hosts: Vec<Host<N>>,
+    network: Network,
+    random: Random,
+    effects: Effects<N>,
+}
+
+/// A machine: the process on it, its disk, its clock, and what faults do to it.
+struct Host<N: Node> {
+    node: N,
+    disk: Disk<N::Record>,
+    /// How often the process was killed: timers of earlier lives are ignored.
+    life: u32,
+    kills: u32,
+    pauses: u32,
+    skew_ns: i64,
+    /// What arrived while the process was stopped.
+    backlog: VecDeque<Happening<N>>,
+}
+
+enum Happening<N: Node> {
+    Message { from: NodeId, to: NodeId, message: N::Message },
+    Request { to: NodeId, ticket: Ticket, request: N::Request },
+    Timer { node: NodeId, life: u32, timer: Timer },
+    Answer(Answer<N::Reply>),
+}
+
+/// Wall clocks start here, so that none ever shows a negative time.
+const CLOCK_START: Nanos = Nanos(1_000_000_000_000_000);
+
+impl<N: Node> Engine<N> {
+    /// Starts all nodes at time 0, with the streams `network` and `store` of this seed.
+    pub fn new(nodes: Vec<N>, network: Network, seed: u64) -> Self {
+        let hosts: Vec<_> = nodes
+            .into_iter()
+            .map(|node| Host {
+                node,
+                disk: Disk::default(),
+                life: 0,
+                kills: 0,
+                pauses: 0,
+                skew_ns: 0,
+                backlog: VecDeque::new(),
+            })
+            .collect();
+        let mut engine = Self {
+            now: Nanos(0),
+            queue: Queue::default(),
+            hosts,
+            network,
+            random: Random::stream(seed, "store"),
+            effects: Effects::default(),
+        };
+        for id in engine.ids() {
+            engine.call(id, N::start);
+        }
+        engine
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Nanos {
+        self.now
+    }
+
+    /// All nodes.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<N> {
+        (0..self.hosts.len() as u8).map(NodeId)
+    }
+
+    /// A node whose process runs; `None` while it is killed or stopped.
+    pub fn running(&self, id: NodeId) -> Option<&N> {
+        let host = &self.hosts[id.index()];
+        (host.kills == 0 && host.pauses == 0).then_some(&host.node)
+    }
+
+    /// A client sends a request now.
+    pub fn request(&mut self, to: NodeId, ticket: Ticket, request: N::Request) {
+        if let Some(arrival) = self.network.carry_client(self.now) {
+            self.queue.push(arrival, Happening::Request { to, ticket, request });
+        }
+    }
+
+    /// Runs until something reaches a client, or until that time has come.
+    pub fn run(&mut self, until: Nanos) -> Option<Answer<N::Reply>> {
+        while self.queue.next_time().is_some_and(|time| time <= until) {
+            let (time, happening) = self.queue.pop()?;
+            self.now = time;
+            if let Some(answer) = self.handle(happening) {
+                return Some(answer);
+            }
+        }
+        self.now = self.now.max(until);
+        None
+    }
+
+    /// Cuts one direction of a link.
+    pub fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.network.cut(from, to);
+    }
+
+    /// Takes back one cut of that direction.
+    pub fn mend(&mut self, from: NodeId, to: NodeId) {
+        self.network.mend(from, to);
+    }
+
+    /// Kills the process: what it held in memory and what it had not synced is gone.
+    pub fn kill(&mut self, id: NodeId) {
+        let host = &mut self.hosts[id.index()];
+        host.kills += 1;
+        if host.kills == 1 {
+            host.life += 1;
+            host.disk.crash();
+            // What waited in the sockets of a stopped process dies with it.
+            host.backlog.clear();
+        }
+    }
+
+    /// Takes one kill back; the process starts again when every kill has been taken back.
+    pub fn restart(&mut self, id: NodeId) {
+        let host = &mut self.hosts[id.index()];
+        let was_dead = host.kills > 0;
+        host.kills = host.kills.saturating_sub(1);
+        if was_dead && host.kills == 0 {
+            self.call(id, N::start);
+        }
+    }
+
+    /// Stops the process: what arrives waits.
+    pub fn pause(&mut self, id: NodeId) {
+        self.hosts[id.index()].pauses += 1;
+    }
+
+    /// Takes one pause back; when all are, what waited is handled at once, in order.
+    pub fn resume(&mut self, id: NodeId) {
+        let host = &mut self.hosts[id.index()];
+        host.pauses = host.pauses.saturating_sub(1);
+        if host.pauses == 0 {
+            for happening in std::mem::take(&mut host.backlog) {
+                self.queue.push(self.now, happening);
+            }
+        }
+    }
+
+    /// Moves the wall clock of a node.
+    pub fn skew(&mut self, id: NodeId, by_ns: i64) {
+        let host = &mut self.hosts[id.index()];
+        host.skew_ns = host.skew_ns.saturating_add(by_ns);
+    }
+
+    fn handle(&mut self, happening: Happening<N>) -> Option<Answer<N::Reply>> {
+        let id = match &happening {
+            Happening::Answer(_) => {
+                let Happening::Answer(answer) = happening else { return None };
+                return Some(answer);
+            }
+            Happening::Message { to, .. } | Happening::Request { to, .. } => *to,
+            Happening::Timer { node, .. } => *node,
+        };
+        let host = &mut self.hosts[id.index()];
+        if host.kills == 0 && host.pauses > 0 {
+            host.backlog.push_back(happening);
+            return None;
+        }
+        let (dead, current) = (host.kills > 0, host.life);
+        match happening {
+            Happening::Message { from, message, .. } if !dead => {
+                self.call(id, |node, out| node.receive(from, message, out));
+            }
+            Happening::Timer { life, timer, .. } if !dead && life == current => {
+                self.call(id, |node, out| node.timer(timer, out));
+            }
+            Happening::Request { ticket, .. } if dead => {
+                let arrival = self.network.carry_client(self.now)?;
+                self.queue.push(arrival, Happening::Answer(Answer::Refused(ticket)));
+            }
+            Happening::Request { ticket, request, .. } => {
+                self.call(id, |node, out| node.request(ticket, request, out));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Lets a node act, then carries out what it wants.
+    fn call(&mut self, id: NodeId, act: impl FnOnce(&mut N, &mut Outbox<'_, N>)) {
+        let host = &mut self.hosts[id.index()];
+        let mut out = Outbox {
+            now: self.now,
+            clock: Nanos((CLOCK_START + self.now).0.saturating_add_signed(host.skew_ns)),
+            random: &mut self.random,
+            disk: &mut host.disk,
+            effects: &mut self.effects,
+        };
+        act(&mut host.node, &mut out);
+        let life = host.life;
+        for (to, channel, lag, message) in self.effects.messages.drain(..) {
+            let push = |queue: &mut Queue<_>, arrival, message| {
+                queue.push(arrival, Happening::Message { from: id, to, message });
+            };
+            match self.network.carry((id, to), channel, self.now + lag) {
+                Delivery::Dropped => {}
+                Delivery::Once(arrival) => push(&mut self.queue, arrival, message),
+                Delivery::Twice(first, second) => {
+                    push(&mut self.queue, first, message.clone());
+                    push(&mut self.queue, second, message);
+                }
+            }
+        }
+        for (ticket, reply) in self.effects.replies.drain(..) {
+            if let Some(arrival) = self.network.carry_client(self.now) {
+                self.queue.push(arrival, Happening::Answer(Answer::Reply(ticket, reply)));
+            }
+        }
+        for (after, timer) in self.effects.timers.drain(..) {
+            self.queue.push(self.now + after, Happening::Timer { node: id, life, timer });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Conditions, Latency};
+
+    /// Counts, durably every second time; tells its neighbour; answers with what it sees.
+    #[derive(Default)]
+    struct Counting {
+        count: u64,
+        told: u64,
+        woken: u64,
+    }
+
+    impl Node for Counting {
+        type Message = u64;
+        type Request = ();
+        type Reply = (u64, u64, u64, Nanos);
+        type Record = u64;
+
+        fn start(&mut self, out: &mut Outbox<'_, Self>) {
+            *self = Self { count: out.disk.records().len() as u64, ..Self::default() };
+            out.wake(Nanos(1000), Timer(7));
+        }
+
+        fn receive(&mut self, _: NodeId, message: u64, _: &mut Outbox<'_, Self>) {
+            self.told = self.told.max(message);
+        }
+
+        fn request(&mut self, ticket: Ticket, (): (), out: &mut Outbox<'_, Self>) {
+            self.count += 1;
+            out.disk.append(self.count);
+            if self.count.is_multiple_of(2) {
+                out.disk.sync();
+            }
+            out.send(NodeId(1), self.count);
+            out.reply(ticket, (self.count, self.told, self.woken, out.clock));
+        }
+
+        fn timer(&mut self, timer: Timer, _: &mut Outbox<'_, Self>) {
+            self.woken += timer.0;
+        }
+    }
+
+    const A: NodeId = NodeId(0);
+    const B: NodeId = NodeId(1);
+
+    fn engine() -> Engine<Counting> {
+        let latency = Latency::Fixed(Nanos(10));
+        let conditions = Conditions { latency, loss: 0.0, duplication: 0.0, reordering: 0.0 };
+        let nodes = vec![Counting::default(), Counting::default()];
+        Engine::new(nodes, Network::new(2, conditions, 1), 1)
+    }
+
+    fn ask(engine: &mut Engine<Counting>, node: NodeId) -> Option<(u64, u64, u64, Nanos)> {
+        engine.request(node, Ticket(1), ());
+        match engine.run(engine.now() + Nanos(100)) {
+            Some(Answer::Reply(_, reply)) => Some(reply),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_request_takes_the_network_there_and_back() {
+        let mut engine = engine();
+        assert_eq!(ask(&mut engine, A).map(|reply| reply.0), Some(1));
+        assert_eq!(engine.now(), Nanos(20));
+        assert_eq!(ask(&mut engine, B).map(|reply| reply.1), Some(1));
+        assert!(engine.run(Nanos(5000)).is_none());
+        assert_eq!(engine.now(), Nanos(5000));
+    }
+
+    #[test]
+    fn a_kill_loses_the_unsynced_tail_and_refuses_connections() {
+        let mut engine = engine();
+        for _ in 0..3 {
+            ask(&mut engine, A);
+        }
+        engine.kill(A);
+        engine.kill(A);
+        engine.request(A, Ticket(9), ());
+        assert_eq!(engine.run(Nanos(5000)), Some(Answer::Refused(Ticket(9))));
+        engine.restart(A);
+        assert!(engine.running(A).is_none());
+        engine.restart(A);
+        // Two of three were synced, and the timer of the first life is gone.
+        assert_eq!(ask(&mut engine, A).map(|reply| (reply.0, reply.2)), Some((3, 0)));
+    }
+
+    #[test]
+    fn a_paused_node_answers_when_it_goes_on() {
+        let mut engine = engine();
+        engine.pause(A);
+        engine.request(A, Ticket(1), ());
+        engine.request(A, Ticket(2), ());
+        assert!(engine.run(Nanos(2000)).is_none());
+        engine.resume(A);
+        let mut counts = Vec::new();
+        while let Some(Answer::Reply(ticket, reply)) = engine.run(Nanos(3000)) {
+            counts.push((ticket.0, reply.0, reply.2));
+        }
+        // The requests, then the timer that ran out meanwhile: all in the order of their times.
+        assert_eq!(counts, [(1, 1, 0), (2, 2, 0)]);
+        assert_eq!(ask(&mut engine, A).map(|reply| reply.2), Some(7));
+    }
+
+    #[test]
+    fn cuts_and_skews() {
+        let mut engine = engine();
+        engine.cut(A, B);
+        ask(&mut engine, A);
+        assert_eq!(ask(&mut engine, B).map(|reply| reply.1), Some(0));
+        engine.mend(A, B);
+        engine.skew(A, -500);
+        let sent = engine.now();
+        let seen = ask(&mut engine, A).map(|reply| reply.3);
+        assert_eq!(seen, Some(CLOCK_START + sent + Nanos(10) - Nanos(500)));
+        ask(&mut engine, A);
+        assert_eq!(ask(&mut engine, B).map(|reply| reply.1), Some(3));
+    }
+}

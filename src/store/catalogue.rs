@@ -1,0 +1,332 @@
+//! The stores, their options and their bugs, as tables; and building one.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Nanos, Value};
+use crate::sim::NodeId;
+use crate::store::options::{Fsync, Options, hint};
+use crate::store::primary_replica::{self, Failover, OldPrimary, PrimaryReplica, Replication};
+use crate::store::raft::{self, Raft, RaftReads};
+use crate::store::routing::Reads;
+use crate::store::single::{self, Single};
+use crate::store::target::{SimTarget, Surroundings};
+use crate::store::{OptionError, Store};
+use crate::target::Target;
+
+/// A store that runs in the simulator.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreInfo {
+    /// Its name in a workload.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    /// What can be set.
+    pub options: &'static [OptionInfo],
+    /// What can be planted in it by the option `bug`.
+    pub bugs: &'static [BugInfo],
+}
+
+/// An option of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionInfo {
+    /// Its name in a workload.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// What holds if it is not given.
+    pub default: &'static str,
+    /// What is valid.
+    pub values: &'static str,
+}
+
+/// A bug that can be planted in a store.
+#[derive(Clone, Copy, Debug)]
+pub struct BugInfo {
+    /// The value of the option `bug`.
+    pub name: &'static str,
+    /// What goes wrong, in one line.
+    pub about: &'static str,
+}
+
+const fn option(
+    name: &'static str,
+    default: &'static str,
+    values: &'static str,
+    about: &'static str,
+) -> OptionInfo {
+    OptionInfo { name, about, default, values }
+}
+
+const fn bug(name: &'static str, about: &'static str) -> BugInfo {
+    BugInfo { name, about }
+}
+
+const LATENCIES: &str = "1ms | 1ms..5ms | exp(5ms)";
+const PROBABILITY: &str = "0 to below 1";
+const DURATION: &str = "a duration such as 500ms";
+
+const NODES: OptionInfo = option("nodes", "3", "1 to 9", "how many nodes; they are n1, n2, …");
+const LATENCY: OptionInfo =
+    option("latency", "200us..1ms", LATENCIES, "the time of one message, one way");
+const LOSS: OptionInfo = option("loss", "0", PROBABILITY, "how likely a message is lost");
+const DUPLICATION: OptionInfo =
+    option("duplication", "0", PROBABILITY, "how likely a message between nodes arrives twice");
+const REORDERING: OptionInfo = option(
+    "reordering",
+    "0",
+    PROBABILITY,
+    "how likely a message between nodes is late and overtaken",
+);
+const CLIENT_TIMEOUT: OptionInfo =
+    option("client-timeout", "1s", DURATION, "how long a client waits for an answer");
+const FSYNC: OptionInfo =
+    option("fsync", "always", "always | interval(100ms)", "when what is written becomes durable");
+const BUG: OptionInfo =
+    option("bug", "none", "none | a bug of this store", "what is planted in the store");
+const LOST_FSYNC: BugInfo = bug("lost-fsync", "writes are never synced: a kill loses them");
+
+/// Every embedded store.
+pub static STORES: &[StoreInfo] = &[
+    StoreInfo {
+        name: "single",
+        about: "one node without replicas",
+        options: &[
+            option("nodes", "1", "1", "there is one node, n1"),
+            FSYNC,
+            LATENCY,
+            LOSS,
+            CLIENT_TIMEOUT,
+            BUG,
+        ],
+        bugs: &[
+            LOST_FSYNC,
+            bug(
+                "racy-cas",
+                "a cas or rmw looks first and writes 2 ms later, whatever came between",
+            ),
+            bug("stale-cache", "reads come from a cache of 100 ms that writes do not touch"),
+        ],
+    },
+    StoreInfo {
+        name: "primary-replica",
+        about: "one primary takes the writes, replicas copy its log and may serve reads",
+        options: &[
+            NODES,
+            option(
+                "replication",
+                "async",
+                "async | semi | sync",
+                "a write is acknowledged by the primary alone, with one replica, or with all",
+            ),
+            option(
+                "failover",
+                "automatic",
+                "none | manual | automatic",
+                "who makes a replica the primary: nobody, an operator who sees that the primary is down, or the replica that misses it",
+            ),
+            option("failover-timeout", "1s", DURATION, "how long a replica misses its primary"),
+            option("manual-delay", "5s", DURATION, "how long the operator takes"),
+            option(
+                "old-primary",
+                "demote+truncate",
+                "demote+truncate | keep",
+                "a deposed primary drops what its successor lacks, or keeps its effects",
+            ),
+            option(
+                "reads",
+                "any",
+                "primary | any | sticky | token",
+                "who answers reads: the primary, the node named, one node a session, or any node that has what the session has seen",
+            ),
+            option("lag", "exp(10ms)", LATENCIES, "how long the log waits before it is shipped"),
+            FSYNC,
+            LATENCY,
+            LOSS,
+            DUPLICATION,
+            REORDERING,
+            CLIENT_TIMEOUT,
+            BUG,
+        ],
+        bugs: &[
+            bug("dirty-ack", "semi or sync: a write is acknowledged before any replica has it"),
+            bug(
+                "blind-confirm",
+                "a replica confirms entries that do not fit its log and drops them",
+            ),
+            bug("replica-writes", "a replica takes writes and keeps them to itself"),
+            LOST_FSYNC,
+        ],
+    },
+    StoreInfo {
+        name: "raft",
+        about: "consensus by Raft: linearizable whatever the faults",
+        options: &[
+            NODES,
+            option(
+                "reads",
+                "read-index",
+                "read-index | lease | local",
+                "a read asks a majority, trusts the leader's lease, or is answered at once",
+            ),
+            option("election-timeout", "300ms", DURATION, "how long a follower misses its leader"),
+            LATENCY,
+            LOSS,
+            DUPLICATION,
+            REORDERING,
+            CLIENT_TIMEOUT,
+            BUG,
+        ],
+        bugs: &[
+            bug("forget-vote", "term and vote are not written to disk: a restart forgets them"),
+            bug("ack-before-commit", "a write is acknowledged when the leader alone has it"),
+            bug("stale-lease", "with reads = lease: the leader's lease never ends"),
+            bug("vote-for-short-log", "a candidate is voted for though its log lacks entries"),
+            LOST_FSYNC,
+        ],
+    },
+];
+
+/// Builds a store by its name in a workload. The run's seed feeds its network and its nodes.
+pub fn build(
+    name: &str,
+    options: &BTreeMap<String, Value>,
+    seed: u64,
+) -> Result<Box<dyn Target>, OptionError> {
+    let Some(store) = STORES.iter().find(|store| store.name == name) else {
+        let names = || STORES.iter().map(|store| store.name);
+        let guess = hint(name, names());
+        let known = names().collect::<Vec<_>>().join(", ");
+        let message = format!("no store {name:?}{guess}; there are {known}");
+        return Err(OptionError { option: None, message });
+    };
+    let options = Options::new(store, options)?;
+    match store.name {
+        "single" => build_single(&options, seed),
+        "primary-replica" => build_primary_replica(&options, seed),
+        _ => build_raft(&options, seed),
+    }
+}
+
+fn build_single(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
+    options.count("nodes", 1, 1)?;
+    let fsync = options.fsync("fsync")?;
+    let bug = match options.bug()? {
+        "lost-fsync" => single::Bug::LostFsync,
+        "racy-cas" => single::Bug::RacyCas,
+        "stale-cache" => single::Bug::StaleCache,
+        _ => single::Bug::None,
+    };
+    assemble(options, 1, Reads::Primary, None, seed, |_| Single::new(fsync, bug))
+}
+
+fn build_primary_replica(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
+    let reads = options.choice(
+        "reads",
+        &[
+            ("primary", Reads::Primary),
+            ("any", Reads::Any),
+            ("sticky", Reads::Sticky),
+            ("token", Reads::Token),
+        ],
+    )?;
+    let settings = primary_replica::Settings {
+        nodes: options.count("nodes", 1, 9)?,
+        replication: options.choice(
+            "replication",
+            &[
+                ("async", Replication::Async),
+                ("semi", Replication::Semi),
+                ("sync", Replication::Sync),
+            ],
+        )?,
+        failover: options.choice(
+            "failover",
+            &[
+                ("none", Failover::None),
+                ("manual", Failover::Manual),
+                ("automatic", Failover::Automatic),
+            ],
+        )?,
+        failover_timeout: options.duration("failover-timeout")?,
+        old_primary: options.choice(
+            "old-primary",
+            &[("demote+truncate", OldPrimary::Truncate), ("keep", OldPrimary::Keep)],
+        )?,
+        lag: options.latency("lag")?,
+        fsync: options.fsync("fsync")?,
+        replicas_read: reads != Reads::Primary,
+        bug: match options.bug()? {
+            "dirty-ack" => primary_replica::Bug::DirtyAck,
+            "blind-confirm" => primary_replica::Bug::BlindConfirm,
+            "replica-writes" => primary_replica::Bug::ReplicaWrites,
+            "lost-fsync" => primary_replica::Bug::LostFsync,
+            _ => primary_replica::Bug::None,
+        },
+    };
+    let delay = options.duration("manual-delay")?;
+    refuse_nonsense(&settings)?;
+    let operator = (settings.failover == Failover::Manual).then_some(delay);
+    assemble(options, settings.nodes, reads, operator, seed, |me| PrimaryReplica::new(me, settings))
+}
+
+fn refuse_nonsense(settings: &primary_replica::Settings) -> Result<(), OptionError> {
+    let alone = settings.nodes == 1;
+    if alone && settings.replication != Replication::Async {
+        let why = "a single node has no replica to wait for: set nodes to 2 or more";
+        return Err(OptionError::of("replication", why));
+    }
+    if settings.replication == Replication::Async && settings.bug == primary_replica::Bug::DirtyAck
+    {
+        let why = "with replication = \"async\" no write waits for replicas: use semi or sync";
+        return Err(OptionError::of("bug", format!("dirty-ack: {why}")));
+    }
+    if settings.fsync != Fsync::Always && settings.bug == primary_replica::Bug::LostFsync {
+        return Err(OptionError::of("bug", "lost-fsync: needs fsync = \"always\""));
+    }
+    Ok(())
+}
+
+fn build_raft(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
+    let settings = raft::Settings {
+        nodes: options.count("nodes", 1, raft::MAX_NODES as u8)?,
+        election_timeout: options.duration("election-timeout")?,
+        reads: options.choice(
+            "reads",
+            &[
+                ("read-index", RaftReads::ReadIndex),
+                ("lease", RaftReads::Lease),
+                ("local", RaftReads::Local),
+            ],
+        )?,
+        bug: match options.bug()? {
+            "forget-vote" => raft::Bug::ForgetVote,
+            "ack-before-commit" => raft::Bug::AckBeforeCommit,
+            "stale-lease" => raft::Bug::StaleLease,
+            "vote-for-short-log" => raft::Bug::VoteForShortLog,
+            "lost-fsync" => raft::Bug::LostFsync,
+            _ => raft::Bug::None,
+        },
+    };
+    if settings.bug == raft::Bug::StaleLease && settings.reads != RaftReads::Lease {
+        return Err(OptionError::of("bug", "stale-lease: needs reads = \"lease\""));
+    }
+    assemble(options, settings.nodes, Reads::Any, None, seed, |me| Raft::new(me, settings))
+}
+
+fn assemble<S: Store + 'static>(
+    options: &Options<'_>,
+    nodes: u8,
+    reads: Reads,
+    operator_delay: Option<Nanos>,
+    seed: u64,
+    node: impl Fn(NodeId) -> S,
+) -> Result<Box<dyn Target>, OptionError> {
+    let surroundings = Surroundings {
+        conditions: options.conditions()?,
+        client_timeout: options.duration("client-timeout")?,
+        reads,
+        operator_delay,
+    };
+    let nodes = (0..nodes).map(|at| node(NodeId(at))).collect();
+    Ok(Box::new(SimTarget::new(nodes, surroundings, seed)))
+}

@@ -1,0 +1,22 @@
+//! Replicated stores as state machines without I/O, and the target that runs them in [`sim`](crate::sim).
+//!
+//! [`STORES`] lists them with every option and every planted bug; [`build`] makes one.
+//!
+//! Invariant: `store` never reads a clock, a thread id, an environment variable or an unordered map.
+
+mod catalogue;
+mod log;
+mod objects;
+mod options;
+mod primary_replica;
+mod protocol;
+mod raft;
+mod routing;
+mod single;
+mod target;
+
+pub use catalogue::{BugInfo, OptionInfo, STORES, StoreInfo, build};
+pub use objects::Objects;
+pub use options::OptionError;
+pub use protocol::{Hint, Position, Reply, Request, Standing, Store};
+pub use target::SimTarget;
