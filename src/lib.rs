@@ -1,5 +1,6 @@
 //! Rashomon finds out whether a replicated store keeps its promises.
 
+pub mod check;
 pub mod generate;
 pub mod graph;
 pub mod history;

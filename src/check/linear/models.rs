@@ -1,0 +1,295 @@
+//! The sequential specifications that the general search knows.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::check::linear::effect::Effect;
+use crate::check::linear::search::{Call, SequentialSpec};
+use crate::history::{Rank, ValueId};
+
+/// A register: holds the last value written.
+pub(super) struct Register;
+
+impl SequentialSpec for Register {
+    type State = ValueId;
+    type Op = Effect;
+    const FORGETS: bool = true;
+
+    fn init(&self) -> ValueId {
+        ValueId::NULL
+    }
+
+    fn step(&self, state: &ValueId, op: &Effect) -> Option<ValueId> {
+        op.old.is_none_or(|old| old == *state).then(|| op.new.unwrap_or(*state))
+    }
+
+    fn is_read(&self, op: &Effect) -> bool {
+        op.new.is_none()
+    }
+
+    fn looks(&self, op: &Effect) -> bool {
+        op.old.is_some()
+    }
+
+    /// A write can go if nobody can have seen it: whoever saw its value returned before it was
+    /// invoked, or was invoked after a later write had returned. But one write of each value that
+    /// was seen stays, lest the proof end in a read of what nobody seems to have written.
+    fn is_superfluous(&self, write: &Call<Effect>, kept: &[Call<Effect>]) -> bool {
+        let others = || kept.iter().filter(|call| call.txn != write.txn);
+        let overwritten = others()
+            .filter(|call| call.op.new.is_some() && write.returned < call.invoked)
+            .map(|call| call.returned)
+            .min()
+            .unwrap_or(Rank::NEVER);
+        let seen = || others().filter(|call| call.op.old == write.op.new);
+        if seen().next().is_some() && !others().any(|call| call.op.new == write.op.new) {
+            return false;
+        }
+        seen().all(|saw| saw.returned < write.invoked || overwritten < saw.invoked)
+    }
+}
+
+/// A list whose reads are prefixes of one, the longest. A list that has left this line can never
+/// again be read, because it only grows.
+pub(super) struct List {
+    pub(super) longest: Vec<ValueId>,
+}
+
+/// An operation on a list.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ListOp {
+    /// Puts an element at the end.
+    Append(ValueId),
+    /// Returned the first so many elements of the longest read.
+    Read(u32),
+}
+
+impl SequentialSpec for List {
+    /// How much of the longest read there is; `MAX` if anything else.
+    type State = u32;
+    type Op = ListOp;
+
+    fn init(&self) -> u32 {
+        0
+    }
+
+    fn step(&self, state: &u32, op: &ListOp) -> Option<u32> {
+        match op {
+            ListOp::Read(length) => (length == state).then_some(*state),
+            ListOp::Append(element) if self.longest.get(*state as usize) == Some(element) => {
+                Some(state + 1)
+            }
+            ListOp::Append(_) => Some(u32::MAX),
+        }
+    }
+
+    fn is_read(&self, op: &ListOp) -> bool {
+        matches!(op, ListOp::Read(_))
+    }
+}
+
+/// A text that is put and appended to. States are told by the reads: a text that no read begins
+/// with cannot be read before the next put.
+pub(super) struct Text {
+    /// Every text that was read, once, in order.
+    reads: Vec<Arc<str>>,
+}
+
+/// The first so many bytes of a read, the least one that begins so; `LOST` if none does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Prefix {
+    read: u32,
+    length: u32,
+}
+
+const LOST: Prefix = Prefix { read: u32::MAX, length: 0 };
+
+/// An operation on a text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TextOp {
+    /// Replaces the text.
+    Put(Prefix),
+    /// Extends it.
+    Append(Arc<str>),
+    /// Returned the text.
+    Read(Prefix),
+}
+
+impl Text {
+    pub(super) fn new(mut reads: Vec<Arc<str>>) -> Self {
+        reads.sort_unstable();
+        reads.dedup();
+        Self { reads }
+    }
+
+    /// The state in which the text is `head` followed by `tail`.
+    pub(super) fn prefix(&self, head: &str, tail: &str) -> Prefix {
+        let (head, tail) = (head.as_bytes(), tail.as_bytes());
+        let length = head.len() + tail.len();
+        let order = |read: &str| {
+            let read = &read.as_bytes()[..length.min(read.len())];
+            let (start, rest) = read.split_at(head.len().min(read.len()));
+            start.cmp(head).then_with(|| rest.cmp(tail))
+        };
+        let read = self.reads.partition_point(|read| order(read) == Ordering::Less);
+        match self.reads.get(read) {
+            Some(text) if order(text) == Ordering::Equal => {
+                Prefix { read: read as u32, length: length as u32 }
+            }
+            _ => LOST,
+        }
+    }
+}
+
+impl SequentialSpec for Text {
+    type State = Prefix;
+    type Op = TextOp;
+
+    fn init(&self) -> Prefix {
+        self.prefix("", "")
+    }
+
+    fn step(&self, state: &Prefix, op: &TextOp) -> Option<Prefix> {
+        match op {
+            TextOp::Read(text) => (text == state).then_some(*state),
+            TextOp::Put(text) => Some(*text),
+            TextOp::Append(_) if *state == LOST => Some(LOST),
+            TextOp::Append(tail) => {
+                let text = self.reads.get(state.read as usize)?;
+                Some(self.prefix(&text[..state.length as usize], tail))
+            }
+        }
+    }
+
+    fn is_read(&self, op: &TextOp) -> bool {
+        matches!(op, TextOp::Read(_))
+    }
+}
+
+/// A set whose elements can be removed. Elements are numbered.
+pub(super) struct Set;
+
+/// An operation on a set.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SetOp {
+    /// Puts an element in.
+    Add(u32),
+    /// Takes an element out, if it is there.
+    Remove(u32),
+    /// Returned these elements.
+    Read(Members),
+}
+
+/// The elements of a set, a bit each; without zero words at the end.
+pub(super) type Members = Vec<u64>;
+
+/// Puts element number `element` in or takes it out.
+pub(super) fn set_member(members: &mut Members, element: u32, is_in: bool) {
+    let (word, bit) = ((element / 64) as usize, 1 << (element % 64));
+    if is_in {
+        if members.len() <= word {
+            members.resize(word + 1, 0);
+        }
+        members[word] |= bit;
+    } else if let Some(bits) = members.get_mut(word) {
+        *bits &= !bit;
+        while members.last() == Some(&0) {
+            members.pop();
+        }
+    }
+}
+
+impl SequentialSpec for Set {
+    type State = Members;
+    type Op = SetOp;
+
+    fn init(&self) -> Members {
+        Members::new()
+    }
+
+    fn step(&self, state: &Members, op: &SetOp) -> Option<Members> {
+        let mut after = match op {
+            SetOp::Read(members) => return (members == state).then(|| state.clone()),
+            SetOp::Add(_) | SetOp::Remove(_) => state.clone(),
+        };
+        match op {
+            SetOp::Add(element) => set_member(&mut after, *element, true),
+            SetOp::Remove(element) => set_member(&mut after, *element, false),
+            SetOp::Read(_) => {}
+        }
+        Some(after)
+    }
+
+    fn is_read(&self, op: &SetOp) -> bool {
+        matches!(op, SetOp::Read(_))
+    }
+}
+
+/// A counter that begins at nothing.
+pub(super) struct Counter;
+
+/// An operation on a counter.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum CounterOp {
+    /// Adds a number, possibly negative.
+    Add(i64),
+    /// Returned the sum.
+    Read(i64),
+}
+
+impl SequentialSpec for Counter {
+    type State = i64;
+    type Op = CounterOp;
+
+    fn init(&self) -> i64 {
+        0
+    }
+
+    fn step(&self, state: &i64, op: &CounterOp) -> Option<i64> {
+        match op {
+            CounterOp::Add(number) => Some(state.wrapping_add(*number)),
+            CounterOp::Read(sum) => (sum == state).then_some(*state),
+        }
+    }
+
+    fn is_read(&self, op: &CounterOp) -> bool {
+        matches!(op, CounterOp::Read(_))
+    }
+}
+
+/// A lock. Whose it is does not matter: a session may outlive the process that took it.
+pub(super) struct Lock;
+
+/// An operation on a lock.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LockOp {
+    /// Takes it.
+    Acquire,
+    /// Gives it back.
+    Release,
+}
+
+impl SequentialSpec for Lock {
+    /// Whether it is taken.
+    type State = bool;
+    type Op = LockOp;
+
+    fn init(&self) -> bool {
+        false
+    }
+
+    fn step(&self, state: &bool, op: &LockOp) -> Option<bool> {
+        match op {
+            LockOp::Acquire => (!state).then_some(true),
+            LockOp::Release => state.then_some(false),
+        }
+    }
+
+    fn is_read(&self, _op: &LockOp) -> bool {
+        false
+    }
+
+    fn looks(&self, _op: &LockOp) -> bool {
+        true
+    }
+}

@@ -1,0 +1,228 @@
+//! Lost updates: LUS (ANOMALIES section 5).
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::check::words::{deed, key_name, session_name, shown};
+use crate::check::writers::Writers;
+use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
+use crate::history::{Datatype, History, KeyId, Txn, TxnId, ValueId};
+use crate::model::{Function, Nanos};
+
+/// Judges whether two acknowledged `cas` or `rmw` operations consumed one version, and whether a
+/// counter that is only incremented ends below the sum of its acknowledged increments.
+///
+/// A version that was written more than once proves nothing: the same value may have come back in
+/// between. An update of unknown outcome does not count. O(n) and a sort a counter.
+pub fn check(history: &History, limits: &Limits) -> Verdict {
+    let mut found = Found { keep: limits.anomalies.max(1), anomalies: Vec::new(), count: 0 };
+    let updates = updates(history, &mut found);
+    let finals = counters(history, &mut found);
+    if !found.anomalies.is_empty() {
+        return Verdict { count: found.count, ..Verdict::invalid(Property::Lus, found.anomalies) };
+    }
+    match updates {
+        Updates::Traceable => Verdict::valid(Property::Lus),
+        Updates::Ambiguous(reason) => Verdict::unknown(Property::Lus, reason),
+        Updates::None if finals => Verdict::valid(Property::Lus),
+        Updates::None => Verdict::unknown(
+            Property::Lus,
+            "no acknowledged cas or rmw and no final read of a counter in this history",
+        ),
+    }
+}
+
+struct Found {
+    keep: usize,
+    anomalies: Vec<Anomaly>,
+    count: u64,
+}
+
+impl Found {
+    fn add(&mut self, anomaly: impl FnOnce() -> Anomaly) {
+        self.count += 1;
+        if self.anomalies.len() < self.keep {
+            self.anomalies.push(anomaly());
+        }
+    }
+}
+
+enum Updates {
+    None,
+    Traceable,
+    Ambiguous(String),
+}
+
+/// Looks for two updates of one version.
+fn updates(history: &History, found: &mut Found) -> Updates {
+    let is_update = |txn: &Txn<'_>| matches!(txn.function(), Function::Cas | Function::Rmw);
+    if !history.txns().any(|txn| txn.is_ok() && is_update(&txn)) {
+        return Updates::None;
+    }
+    let writers = Writers::new(history, history.txns().map(|txn| txn.id));
+    let mut nulls = vec![false; history.key_count()];
+    for access in history.txns().flat_map(Txn::accesses) {
+        if access.function == Function::Write && access.value == ValueId::NULL {
+            nulls[access.key.index()] = true;
+        }
+    }
+    let mut consumed: FxHashMap<(KeyId, ValueId), TxnId> = FxHashMap::default();
+    let mut outcome = Updates::Traceable;
+    for txn in history.txns().filter(|txn| txn.is_ok() && is_update(txn)) {
+        let (Some(key), Some(version)) = (txn.key(), txn.read()) else { continue };
+        if history.datatype(key) != Datatype::Register || version == ValueId::UNKNOWN {
+            continue;
+        }
+        let ambiguous = match version {
+            ValueId::NULL => nulls[key.index()],
+            _ => writers.is_ambiguous(key, version),
+        };
+        if ambiguous {
+            outcome = Updates::Ambiguous(format!(
+                "{} was written to {} more than once, so two updates of it need not start from one version",
+                shown(history, version),
+                key_name(history, key)
+            ));
+            continue;
+        }
+        if let Some(first) = consumed.get(&(key, version)) {
+            let first = history.txn(*first);
+            let write = writers.first(key, version).map(|write| history.txn(write));
+            found.add(|| lost_update(history, key, version, write, [first, txn]));
+        } else {
+            consumed.insert((key, version), txn.id);
+        }
+    }
+    outcome
+}
+
+fn lost_update(
+    history: &History,
+    key: KeyId,
+    version: ValueId,
+    write: Option<Txn<'_>>,
+    [one, other]: [Txn<'_>; 2],
+) -> Anomaly {
+    let version = shown(history, version);
+    let sentence = format!(
+        "{} {} and {} {}, both acknowledged and both starting from {} = {version}: one of the updates is lost",
+        session_name(history, one),
+        deed(history, one, None),
+        session_name(history, other),
+        deed(history, other, None),
+        key_name(history, key),
+    );
+    let step = |from: Txn<'_>, to: Txn<'_>| Step {
+        from: from.id,
+        to: to.id,
+        edge: Edge::Rw,
+        why: format!("#{} read {version}, which #{} replaced", from.index(), to.index()),
+    };
+    let mut operations = vec![one.id, other.id];
+    operations.extend(write.map(|write| write.id));
+    operations.sort_unstable();
+    operations.dedup();
+    anomaly("lost-update", key, operations, vec![step(one, other), step(other, one)], sentence)
+}
+
+/// Looks for final reads below what was acknowledged. Returns whether a counter was read finally.
+fn counters(history: &History, found: &mut Found) -> bool {
+    let is_counter = |key: KeyId| history.datatype(key) == Datatype::Counter;
+    if !history.keys().any(is_counter) {
+        return false;
+    }
+    let mut keys: BTreeMap<KeyId, Counter> = BTreeMap::new();
+    for txn in history.txns() {
+        for access in txn.accesses().filter(|access| is_counter(access.key)) {
+            let counter = keys.entry(access.key).or_default();
+            let Some(value) = history.values().int(access.value) else { continue };
+            match access.function {
+                Function::Read if txn.is_ok() && txn.is_final() => {
+                    counter.finals.push((txn.id, value));
+                }
+                Function::Read => {}
+                _ => {
+                    counter.falls |= value < 0;
+                    if txn.is_ok() {
+                        counter.increments.push((txn.id, value));
+                    }
+                }
+            }
+        }
+    }
+    let mut any = false;
+    for (key, mut counter) in keys {
+        any |= !counter.finals.is_empty() && !counter.falls;
+        counter.increments.sort_unstable_by_key(|(txn, _)| history.txn(*txn).returned());
+        for (read, value) in counter.finals.iter().filter(|_| !counter.falls) {
+            let read = history.txn(*read);
+            let before =
+                counter.increments.partition_point(|(txn, _)| history.txn(*txn).precedes(read));
+            let owed = &counter.increments[..before];
+            let sum = owed.iter().fold(0_i64, |sum, (_, by)| sum.saturating_add(*by));
+            if *value < sum {
+                found.add(|| lost_increment(history, key, owed, read, *value, sum));
+            }
+        }
+    }
+    any
+}
+
+#[derive(Default)]
+struct Counter {
+    falls: bool,
+    increments: Vec<(TxnId, i64)>,
+    finals: Vec<(TxnId, i64)>,
+}
+
+fn lost_increment(
+    history: &History,
+    key: KeyId,
+    owed: &[(TxnId, i64)],
+    read: Txn<'_>,
+    value: i64,
+    sum: i64,
+) -> Anomaly {
+    let last =
+        owed.iter().map(|(txn, _)| history.txn(*txn).returned_at()).max().unwrap_or(Nanos(0));
+    let sentence = format!(
+        "{} acknowledged increments add up to {sum} for {} by {last}, but the final read #{} shows {value}",
+        owed.len(),
+        key_name(history, key),
+        read.index(),
+    );
+    // As few increments as already exceed what was read, the largest first.
+    let mut largest = owed.to_vec();
+    largest.sort_by_key(|(_, by)| std::cmp::Reverse(*by));
+    let (mut operations, mut total) = (vec![read.id], 0);
+    for (txn, by) in largest {
+        if total > value {
+            break;
+        }
+        total = by.saturating_add(total);
+        operations.push(txn);
+    }
+    operations.sort_unstable();
+    anomaly("lost-increment", key, operations, Vec::new(), sentence)
+}
+
+fn anomaly(
+    kind: &'static str,
+    key: KeyId,
+    operations: Vec<TxnId>,
+    cycle: Vec<Step>,
+    sentence: String,
+) -> Anomaly {
+    Anomaly {
+        property: Property::Lus,
+        kind,
+        set: vec![Property::Lus],
+        key: Some(key),
+        session: None,
+        operations,
+        cycle,
+        assumes: Vec::new(),
+        sentence,
+    }
+}

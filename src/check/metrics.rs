@@ -1,0 +1,350 @@
+//! Numbers about a history: how much was done, how fast, how stale.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use crate::check::staleness;
+use crate::history::{FaultWindow, History, NodeId, Rank, Txn, TxnId};
+use crate::model::{Function, Kind, Nanos};
+
+/// Measures a history in O(n log n).
+///
+/// An operation belongs to a fault window if it was *invoked* during it: when an indeterminate
+/// operation ended nobody knows, and a rule that looks at the end of the others would favour them.
+pub fn measure(history: &History) -> Metrics {
+    let clock = has_times(history);
+    let span = clock.then(|| span(history));
+    let mut all = Meter::default();
+    let mut functions: BTreeMap<Function, Meter> = BTreeMap::new();
+    let mut nodes: BTreeMap<NodeId, Meter> = BTreeMap::new();
+    for txn in history.txns() {
+        all.see(txn, clock);
+        functions.entry(txn.function()).or_default().see(txn, clock);
+        if let Some(node) = txn.node().filter(|node| node.index() < NODES_MEASURED) {
+            nodes.entry(node).or_default().see(txn, clock);
+        }
+    }
+    let length = span.as_ref().map(|span| span.end - span.start);
+    let all = all.read((), length);
+    let (faults, windows) = match &span {
+        Some(span) => (by_fault(history, span), by_window(history, span)),
+        None => (Vec::new(), Vec::new()),
+    };
+    let broken = span
+        .as_ref()
+        .map(|span| union(history.faults().iter().map(|fault| clipped(fault, span)).collect()));
+    let staleness = staleness::measure(history, broken.as_deref());
+    Metrics {
+        clock,
+        counts: all.counts,
+        ok_per_second: all.ok_per_second,
+        latency: all.latency,
+        span: length,
+        functions: functions.into_iter().map(|(of, meter)| meter.read(of, length)).collect(),
+        nodes: nodes.into_iter().map(|(of, meter)| meter.read(of, length)).collect(),
+        faults,
+        windows,
+        staleness,
+    }
+}
+
+/// Numbers about a history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// Whether the times of the history are those of a clock; otherwise nothing below that is
+    /// measured in time is there.
+    pub clock: bool,
+    /// All operations.
+    pub counts: Counts,
+    /// Successful operations a second.
+    pub ok_per_second: Option<f64>,
+    /// How long the successful operations took.
+    pub latency: Option<Latency>,
+    /// From the first invocation to the last event.
+    pub span: Option<Nanos>,
+    /// By what was done.
+    pub functions: Vec<Measured<Function>>,
+    /// By node contacted; the first 256 nodes.
+    pub nodes: Vec<Measured<NodeId>>,
+    /// By the name of the fault during which an operation was invoked, first `None`: no fault at
+    /// all. Empty if the history has no faults or no clock. Faults that overlap count twice.
+    pub faults: Vec<Measured<Option<Arc<str>>>>,
+    /// By fault window, as a place in [`History::faults`]; the first 100.
+    pub windows: Vec<Measured<usize>>,
+    /// How stale reads were; absent if there is no key whose versions are in a known order.
+    pub staleness: Option<Staleness>,
+}
+
+impl Metrics {
+    /// The operations invoked while nothing was broken; all of them where there were no faults;
+    /// absent where there were, but the history has no clock to tell when.
+    pub fn outside_faults(&self, history: &History) -> Option<Counts> {
+        match self.faults.first() {
+            Some(none) => Some(none.counts),
+            None => history.faults().is_empty().then_some(self.counts),
+        }
+    }
+}
+
+/// How many operations, and how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub operations: u64,
+    /// Took effect.
+    pub ok: u64,
+    /// Certainly had no effect.
+    pub fail: u64,
+    /// Nobody knows.
+    pub info: u64,
+}
+
+impl Counts {
+    /// The fraction that succeeded; absent if there was none to succeed.
+    pub fn ok_fraction(&self) -> Option<f64> {
+        (self.operations > 0).then(|| self.ok as f64 / self.operations as f64)
+    }
+
+    fn see(&mut self, kind: Kind) {
+        self.operations += 1;
+        match kind {
+            Kind::Ok => self.ok += 1,
+            Kind::Fail => self.fail += 1,
+            Kind::Info | Kind::Invoke => self.info += 1,
+        }
+    }
+}
+
+/// What was measured of one group of operations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured<K> {
+    /// Which group.
+    pub of: K,
+    /// How many operations.
+    pub counts: Counts,
+    /// Successful operations a second of the time the group covers.
+    pub ok_per_second: Option<f64>,
+    /// How long the successful operations took.
+    pub latency: Option<Latency>,
+}
+
+/// Quantiles of a time, to three digits; the maximum is exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// Half of them took at most this.
+    pub p50: Nanos,
+    /// 95 % of them took at most this.
+    pub p95: Nanos,
+    /// 99 % of them took at most this.
+    pub p99: Nanos,
+    /// None took longer.
+    pub max: Nanos,
+}
+
+/// How stale reads were, by the definitions of ANOMALIES section 2: `t(r)` and `k(r)`.
+///
+/// A read is stale if it returned a version although a newer one had been *acknowledged before the
+/// read began*. Newer is: for a list, further on in the longest list that was read (all lists read
+/// being its prefixes); for a register whose values are written once each, written by an
+/// operation that began after the write of the returned version had been acknowledged (with
+/// one writer that is its session order). A value whose write stayed unknown is never stale, and
+/// unacknowledged writes make no read stale, so both figures are lower bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Staleness {
+    /// The reads that could be judged.
+    pub reads: u64,
+    /// Those of them that were stale.
+    pub stale: u64,
+    /// The stale ones that were invoked while something was broken.
+    pub during_faults: u64,
+    /// `t(r)` of the stale reads: how long ago the oldest version they missed had been
+    /// acknowledged. Absent without a clock.
+    pub time: Option<Latency>,
+    /// How many versions stale reads were behind: the median of `k(r) - 1`.
+    pub versions_p50: u64,
+    /// Its 95th percentile.
+    pub versions_p95: u64,
+    /// Its maximum.
+    pub versions_max: u64,
+    /// The stalest read: by time, or by versions where there is no clock.
+    pub worst: Option<StaleRead>,
+}
+
+/// A read and the oldest version it should have seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleRead {
+    /// The read.
+    pub read: TxnId,
+    /// The oldest newer write that had been acknowledged before it began.
+    pub missed: TxnId,
+    /// `t(r)`: how long before; 0 without a clock.
+    pub time: Nanos,
+    /// How many newer versions had been acknowledged: `k(r) - 1`.
+    pub versions: u64,
+}
+
+/// A node beyond these is counted in the whole only: a histogram takes up to 200 KiB.
+const NODES_MEASURED: usize = 256;
+const WINDOWS_MEASURED: usize = 100;
+
+/// Whether times are those of a clock, and not absent (all alike) or numbers of events.
+///
+/// Numbers of events are told by their pace: no recorder writes more than an event each 4 ns, and
+/// none writes every event exactly as long after the one before.
+fn has_times(history: &History) -> bool {
+    let points = history.txns().flat_map(|txn| {
+        let end = (txn.returned() != Rank::NEVER).then(|| (txn.returned(), txn.returned_at()));
+        std::iter::once((txn.invoked(), txn.invoked_at())).chain(end)
+    });
+    let Some((last, end)) = points.clone().max_by_key(|(rank, _)| *rank) else { return false };
+    let start = span(history).start;
+    let (events, whole) = (u128::from(last.0), u128::from((end - start).0));
+    if whole <= events * 4 {
+        return false;
+    }
+    // at = start + rank * whole / events, without a division
+    let mut points = points;
+    let at_one_pace =
+        points.all(|(rank, at)| u128::from((at - start).0) * events == u128::from(rank.0) * whole);
+    !(events >= 8 && at_one_pace)
+}
+
+fn span(history: &History) -> Range<Nanos> {
+    let mut txns = history.txns();
+    let start = txns.clone().next().map_or(Nanos(0), Txn::invoked_at);
+    let last = txns.next_back().map_or(start, Txn::invoked_at);
+    let end = history.txns().map(Txn::returned_at).filter(|at| *at != Nanos::FOREVER).max();
+    start..end.map_or(last, |end| end.max(last))
+}
+
+/// Collects what becomes a [`Measured`].
+#[derive(Default)]
+struct Meter {
+    counts: Counts,
+    times: Times,
+}
+
+impl Meter {
+    fn see(&mut self, txn: Txn<'_>, clock: bool) {
+        self.counts.see(txn.kind());
+        if clock && txn.is_ok() {
+            self.times.record(txn.returned_at() - txn.invoked_at());
+        }
+    }
+
+    fn read<K>(self, of: K, length: Option<Nanos>) -> Measured<K> {
+        let ok = self.counts.ok as f64;
+        let ok_per_second = length.filter(|length| length.0 > 0).map(|l| ok / (l.0 as f64 / 1e9));
+        Measured { of, counts: self.counts, ok_per_second, latency: self.times.read() }
+    }
+}
+
+/// A histogram that is made when the first time comes.
+#[derive(Default)]
+pub(super) struct Times {
+    histogram: Option<Histogram<u64>>,
+    max: u64,
+}
+
+impl Times {
+    pub(super) fn record(&mut self, time: Nanos) {
+        if self.histogram.is_none() {
+            self.histogram = Histogram::new(3).ok();
+        }
+        // 2^61 ns are 73 years: the histogram could hold no more.
+        let time = time.0.min(1 << 61);
+        if self.histogram.as_mut().is_some_and(|histogram| histogram.record(time).is_ok()) {
+            self.max = self.max.max(time);
+        }
+    }
+
+    pub(super) fn read(&self) -> Option<Latency> {
+        let histogram = self.histogram.as_ref()?;
+        let at = |quantile| Nanos(histogram.value_at_quantile(quantile).min(self.max));
+        Some(Latency { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: Nanos(self.max) })
+    }
+}
+
+/// First what was invoked outside every fault, then by name of the fault.
+fn by_fault(history: &History, span: &Range<Nanos>) -> Vec<Measured<Option<Arc<str>>>> {
+    let mut names: BTreeMap<Arc<str>, Vec<Range<Nanos>>> = BTreeMap::new();
+    for fault in history.faults() {
+        names.entry(fault.name.clone()).or_default().push(clipped(fault, span));
+    }
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let all = union(names.values().flatten().cloned().collect());
+    let none = gaps(&all, span);
+    let mut measured = vec![during(history, None, &none)];
+    for (name, windows) in names.into_iter().take(WINDOWS_MEASURED) {
+        measured.push(during(history, Some(name), &union(windows)));
+    }
+    measured
+}
+
+fn by_window(history: &History, span: &Range<Nanos>) -> Vec<Measured<usize>> {
+    let windows = history.faults().iter().take(WINDOWS_MEASURED).enumerate();
+    windows.map(|(at, fault)| during(history, at, &[clipped(fault, span)])).collect()
+}
+
+/// A fault window as far as the history goes.
+fn clipped(fault: &FaultWindow, span: &Range<Nanos>) -> Range<Nanos> {
+    // The end of the span is itself a time of the history.
+    let end = Nanos(span.end.0.saturating_add(1));
+    fault.begin.clamp(span.start, end)..fault.end.clamp(span.start, end)
+}
+
+/// Measures the operations invoked during disjoint windows. They are in order of invocation, so
+/// each window is a run of them.
+fn during<K>(history: &History, of: K, windows: &[Range<Nanos>]) -> Measured<K> {
+    let mut meter = Meter::default();
+    let mut length = Nanos(0);
+    for window in windows {
+        length = length + (window.end - window.start);
+        for txn in invoked_in(history, window) {
+            meter.see(history.txn(TxnId(txn)), true);
+        }
+    }
+    meter.read(of, Some(length))
+}
+
+fn invoked_in(history: &History, window: &Range<Nanos>) -> Range<u32> {
+    let first_at = |time: Nanos| {
+        let (mut low, mut high) = (0, history.len() as u32);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if history.txn(TxnId(middle)).invoked_at() < time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    };
+    first_at(window.start)..first_at(window.end)
+}
+
+/// The same time in disjoint windows, in order.
+fn union(mut windows: Vec<Range<Nanos>>) -> Vec<Range<Nanos>> {
+    windows.sort_unstable_by_key(|window| (window.start, window.end));
+    let mut merged: Vec<Range<Nanos>> = Vec::new();
+    for window in windows {
+        match merged.last_mut() {
+            Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
+            _ => merged.push(window),
+        }
+    }
+    merged
+}
+
+/// What of the span is in none of the disjoint windows.
+fn gaps(windows: &[Range<Nanos>], span: &Range<Nanos>) -> Vec<Range<Nanos>> {
+    let starts = std::iter::once(span.start).chain(windows.iter().map(|window| window.end));
+    let end = Nanos(span.end.0.saturating_add(1));
+    let ends = windows.iter().map(|window| window.start).chain([end]);
+    starts.zip(ends).filter(|(start, end)| start < end).map(|(start, end)| start..end).collect()
+}
