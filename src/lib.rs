@@ -8,3 +8,4 @@ pub mod model;
 pub mod sim;
 pub mod store;
 pub mod target;
+pub mod workload;

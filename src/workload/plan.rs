@@ -1,0 +1,333 @@
+//! What the file says of clients, keys, operations, faults and phases, as the generator takes it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use crate::generate::{
+    ClientPlan, Family, FaultPlan, Inject, KeyPlan, Nodes, OPERATIONS, Operation, OperationRow,
+    Phases, Plan, Rate, Routing, SHAPES, Shape, Writers,
+};
+use crate::model::{Function, Nanos, did_you_mean};
+use crate::workload::diagnostic::Diagnostic;
+use crate::workload::file::{self, File, Text};
+use crate::workload::source::Source;
+use crate::workload::words::{Speed, Written};
+
+/// The name of a node or of a command: what is none of the words known in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Mention {
+    pub(super) name: Arc<str>,
+    pub(super) span: Range<usize>,
+    pub(super) words: Vec<&'static str>,
+}
+
+impl Mention {
+    fn new(text: &Text, words: Vec<&'static str>) -> Self {
+        Self { name: Arc::from(text.get_ref().as_str()), span: text.span(), words }
+    }
+}
+
+/// What a plan leaves to its target to have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mentions {
+    pub(super) nodes: Vec<Mention>,
+    pub(super) faults: Vec<Mention>,
+    pub(super) operations: Vec<Mention>,
+}
+
+/// The plan, and what it leaves to its target. What is wrong goes to `wrong`.
+pub(super) fn plan(file: &File, source: &Source, wrong: &mut Vec<Diagnostic>) -> (Plan, Mentions) {
+    let mut reader = Reader { source, wrong, mentions: Mentions::default() };
+    let plan = Plan {
+        clients: reader.clients(&file.clients),
+        keys: reader.keys(file),
+        operations: reader.operations(file),
+        faults: file.fault.iter().filter_map(|fault| reader.fault(fault, file)).collect(),
+        phases: reader.phases(&file.phases),
+    };
+    (plan, reader.mentions)
+}
+
+struct Reader<'a> {
+    source: &'a Source,
+    wrong: &'a mut Vec<Diagnostic>,
+    mentions: Mentions,
+}
+
+impl Reader<'_> {
+    fn complain(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.wrong.push(self.source.diagnostic(span, message.into()));
+    }
+
+    /// `what` is none of the words known in its place.
+    fn unknown(&mut self, what: &str, word: &str, span: Range<usize>, known: &[&str]) {
+        let message = format!("unknown {what} `{word}`, expected one of {}", list(known));
+        let help = did_you_mean(word, known.iter().copied());
+        self.wrong.push(self.source.diagnostic(span, message).with_help(help));
+    }
+
+    fn mention(&mut self, name: &Text, words: Vec<&'static str>) -> Arc<str> {
+        let mention = Mention::new(name, words);
+        let name = mention.name.clone();
+        self.mentions.nodes.push(mention);
+        name
+    }
+
+    fn clients(&mut self, clients: &file::Clients) -> ClientPlan {
+        let routing = match clients.routing.as_ref().map(|text| (text.get_ref().as_str(), text)) {
+            None | Some(("roam", _)) => Routing::Roam,
+            Some(("sticky", _)) => Routing::Sticky,
+            Some(("primary", _)) => Routing::Primary,
+            Some((_, node)) => Routing::Node(self.mention(node, vec!["roam", "sticky", "primary"])),
+        };
+        let rate = match clients.rate.0 {
+            Speed::Max => Rate::Max,
+            Speed::PerSecond(rate) => Rate::PerSecond(rate, clients.spacing.0),
+        };
+        ClientPlan { count: clients.count.0, routing, rate }
+    }
+
+    fn keys(&mut self, file: &File) -> KeyPlan {
+        let keys = &file.keys;
+        let count = *keys.count.get_ref();
+        if !(1..=1_000_000).contains(&count) {
+            self.complain(keys.count.span(), "expected between 1 and 1000000 keys");
+        }
+        let writers = keys.writers.get_ref().0;
+        let transactions = file.operation.get_ref().iter().any(|o| o.function.get_ref() == "txn");
+        if writers == Writers::One && transactions {
+            self.complain(
+                keys.writers.span(),
+                "a `txn` writes several keys at once, so no key can have a writer of its own",
+            );
+        }
+        KeyPlan { count, choose: keys.choose.0, writers, prefix: keys.prefix.clone() }
+    }
+
+    fn operations(&mut self, file: &File) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        let mut family = None;
+        for written in file.operation.get_ref() {
+            let Some(operation) = self.operation(written) else { continue };
+            for row in operation.rows().filter(|row| row.family != Family::Any) {
+                let (first, name) = *family.get_or_insert((row.family, row.function.name()));
+                if first != row.family {
+                    let message = format!(
+                        "`{}` after `{name}`: a key cannot be two kinds of object",
+                        row.function.name()
+                    );
+                    self.complain(written.function.span(), message);
+                }
+            }
+            let keys = (*file.keys.count.get_ref()).max(1);
+            if operation.width() > keys as usize {
+                let message = format!("needs {} different keys of {keys}", operation.width());
+                self.complain(written.function.span(), message);
+            }
+            operations.push(operation);
+        }
+        let reads = operations.iter().any(|operation| operation.function == Function::Read);
+        let mut names = file.operation.get_ref().iter().map(|operation| &operation.function);
+        if let (false, Some(cas)) = (reads, names.find(|name| *name.get_ref() == "cas")) {
+            let message = "`cas` needs `read` beside it to learn what it may expect";
+            self.complain(cas.span(), message);
+        }
+        if file.operation.get_ref().is_empty() {
+            self.complain(file.operation.span(), "expected at least one operation");
+        }
+        operations
+    }
+
+    fn operation(&mut self, written: &file::Operation) -> Option<Operation> {
+        let weight = written.weight.as_ref().map_or(1, |weight| *weight.get_ref());
+        if let (0, Some(zero)) = (weight, &written.weight) {
+            self.complain(zero.span(), "an operation of weight 0 is never chosen; leave it out");
+        }
+        let name = &written.function;
+        let Some(row) = operation_row(name.get_ref()) else {
+            let known: Vec<&str> = OPERATIONS.iter().map(|row| row.function.name()).collect();
+            self.unknown("operation", name.get_ref(), name.span(), &known);
+            return None;
+        };
+        self.mentions.operations.push(Mention::new(name, Vec::new()));
+        let body = match (&written.body, row.function) {
+            (Some(body), Function::Txn) => self.body(body),
+            (None, Function::Txn) => {
+                self.complain(name.span(), "a `txn` needs a body: `body = [\"read k1\"]`");
+                Vec::new()
+            }
+            (Some(body), _) => {
+                self.complain(body.span(), "only a `txn` has a body");
+                Vec::new()
+            }
+            (None, _) => Vec::new(),
+        };
+        Some(Operation { function: row.function, weight, body })
+    }
+
+    fn body(&mut self, body: &Spanned<Vec<Text>>) -> Vec<(Function, usize)> {
+        let mut variables: Vec<&str> = Vec::new();
+        let mut mops = Vec::new();
+        if body.get_ref().is_empty() || body.get_ref().len() > 64 {
+            self.complain(body.span(), "expected 1 to 64 micro-operations");
+            return mops;
+        }
+        for text in body.get_ref() {
+            let Some((name, key)) = text.get_ref().trim().split_once(char::is_whitespace) else {
+                self.complain(text.span(), "expected an operation and a key, like `read k1`");
+                continue;
+            };
+            let (name, key) = (name.trim(), key.trim());
+            let Some(row) = operation_row(name).filter(|row| row.is_single()) else {
+                let known = OPERATIONS.iter().filter(|row| row.is_single());
+                let known: Vec<&str> = known.map(|row| row.function.name()).collect();
+                self.unknown("micro-operation", name, text.span(), &known);
+                continue;
+            };
+            let at = variables.iter().position(|known| *known == key);
+            let at = at.unwrap_or_else(|| {
+                variables.push(key);
+                variables.len() - 1
+            });
+            mops.push((row.function, at));
+        }
+        mops
+    }
+
+    fn fault(&mut self, fault: &file::Fault, file: &File) -> Option<FaultPlan> {
+        let duration = |written: &Option<Spanned<Written<Nanos>>>| {
+            written.as_ref().map(|written| written.get_ref().0)
+        };
+        let (every, lasts) = (duration(&fault.every), duration(&fault.lasts));
+        let offset = duration(&fault.offset).unwrap_or_default();
+        if let (Some(every), Some(written)) = (every, &fault.every) {
+            match lasts {
+                None => self.complain(written.span(), "`every` needs `for`: how long it lasts"),
+                Some(lasts) if lasts >= every => self.complain(
+                    written.span(),
+                    format!("the next would begin before this one ends, after {lasts}"),
+                ),
+                Some(_) => {}
+            }
+        }
+        let main = file.phases.main.get_ref().0;
+        let needs = offset + lasts.unwrap_or_default();
+        if main > Nanos(0) && (needs > main || offset >= main) {
+            let message = format!("never happens: it needs {needs} of a main phase of {main}");
+            let mut diagnostic = self.source.diagnostic(fault.inject.span(), message);
+            diagnostic.help =
+                Some("make `phases.main` longer, or `offset` and `for` shorter".into());
+            self.wrong.push(diagnostic);
+        }
+        let inject = self.inject(fault)?;
+        Some(FaultPlan { inject, every, lasts, offset })
+    }
+
+    fn inject(&mut self, fault: &file::Fault) -> Option<Inject> {
+        let name = fault.inject.get_ref().as_str();
+        self.mentions.faults.push(Mention::new(&fault.inject, Vec::new()));
+        let misplaced = [
+            (name != "partition", "shape", fault.shape.as_ref().map(Spanned::span)),
+            (name == "partition", "nodes", fault.nodes.as_ref().map(Spanned::span)),
+            (name != "skew", "by", fault.by.as_ref().map(Spanned::span)),
+        ];
+        for (is_misplaced, key, span) in misplaced {
+            if let (true, Some(span)) = (is_misplaced, span) {
+                self.complain(span, format!("`{name}` takes no `{key}`"));
+            }
+        }
+        Some(match name {
+            "partition" => {
+                let Some(shape) = &fault.shape else {
+                    let known: Vec<&str> = SHAPES.iter().map(|row| row.name).collect();
+                    let message = format!("a partition needs a `shape`, one of {}", list(&known));
+                    self.complain(fault.inject.span(), message);
+                    return None;
+                };
+                Inject::Partition(self.shape(shape)?)
+            }
+            "kill" => Inject::Kill(self.nodes(fault)),
+            "pause" => Inject::Pause(self.nodes(fault)),
+            "skew" => {
+                let Some(by) = &fault.by else {
+                    self.complain(fault.inject.span(), "a skew needs `by`: `by = \"500ms\"`");
+                    return None;
+                };
+                Inject::Skew(self.nodes(fault), by.get_ref().0.0)
+            }
+            command => Inject::Command(Arc::from(command), self.nodes(fault)),
+        })
+    }
+
+    fn nodes(&mut self, fault: &file::Fault) -> Nodes {
+        let Some(written) = &fault.nodes else { return Nodes::One };
+        let nodes = Nodes::from_name(written.get_ref());
+        if let Nodes::Named(_) = nodes {
+            self.mention(written, Nodes::WORDS.iter().map(|(word, _)| *word).collect());
+        }
+        nodes
+    }
+
+    fn shape(&mut self, written: &Spanned<file::Shape>) -> Option<Shape> {
+        match written.get_ref() {
+            file::Shape::Word(word) => {
+                let shape = Shape::from_name(word);
+                if shape.is_none() {
+                    let known: Vec<&str> = SHAPES.iter().map(|row| row.name).collect();
+                    self.unknown("shape", word, written.span(), &known);
+                }
+                shape
+            }
+            file::Shape::Groups(groups) => {
+                let mut seen: Vec<&str> = Vec::new();
+                for node in groups.iter().flatten() {
+                    if seen.contains(&node.get_ref().as_str()) {
+                        let message = format!("`{}` is in two groups", node.get_ref());
+                        self.complain(node.span(), message);
+                    }
+                    seen.push(node.get_ref());
+                }
+                if groups.len() < 2 {
+                    self.complain(written.span(), "expected two groups at least");
+                }
+                let group = |group: &Vec<Text>| {
+                    group.iter().map(|node| self.mention(node, Vec::new())).collect()
+                };
+                Some(Shape::Groups(groups.iter().map(group).collect()))
+            }
+        }
+    }
+
+    fn phases(&mut self, phases: &file::Phases) -> Phases {
+        if phases.main.get_ref().0 == Nanos(0) {
+            self.complain(phases.main.span(), "a run without a main phase does nothing");
+        }
+        for text in &phases.finals {
+            if text.get_ref() != "read" {
+                self.unknown("final operation", text.get_ref(), text.span(), &["read"]);
+            }
+        }
+        let or = |written: &Option<Written<Nanos>>, default: Nanos| {
+            written.as_ref().map_or(default, |written| written.0)
+        };
+        Phases {
+            warmup: or(&phases.warmup, Nanos(0)),
+            main: phases.main.get_ref().0,
+            recovery: or(&phases.recovery, Nanos(0)),
+            quiesce: or(&phases.quiesce, Nanos::from_millis(5_000)),
+            settle: or(&phases.settle, Nanos::from_millis(1_000)),
+            final_reads: !phases.finals.is_empty(),
+        }
+    }
+}
+
+fn operation_row(name: &str) -> Option<&'static OperationRow> {
+    Function::from_name(name).and_then(OperationRow::of)
+}
+
+/// Words in backticks, with commas.
+pub(super) fn list(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
