@@ -5,6 +5,7 @@ pub mod generate;
 pub mod graph;
 pub mod history;
 pub mod model;
+pub mod report;
 pub mod sim;
 pub mod store;
 pub mod target;
