@@ -1,0 +1,188 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::exit;
+
+/// Finds out whether a replicated store keeps its promises.
+///
+/// Drives a store through its adapter while faults are injected, records every operation, and
+/// proves from the history what went wrong.
+#[derive(Debug, Parser)]
+#[command(name = "rashomon", version, after_help = exit::TABLE, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Show results only, no progress
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// When to use colour; `NO_COLOR` is respected
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Drive a store, inject faults, record, check, report
+    Run(RunArgs),
+    /// Check saved histories
+    Check(CheckArgs),
+    /// Tell the story of one anomaly of a saved history
+    Explain(ExplainArgs),
+    /// Convert a history between formats
+    Convert(ConvertArgs),
+    /// List what there is, a line each
+    List(ListArgs),
+    /// Check workload and target files without running them
+    Lint(LintArgs),
+    /// Undo every fault that a run of a live target left behind
+    Heal(HealArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The workload file
+    pub(crate) workload: PathBuf,
+
+    /// Drive this target file or embedded store instead of the one the workload names
+    #[arg(long, value_name = "TARGET.toml|STORE")]
+    pub(crate) target: Option<String>,
+
+    /// The seed of every random choice; one seed, one simulated history [default: drawn]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How long the main phase lasts: 60s, 500ms, 5m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) time_limit: Option<String>,
+
+    /// How many clients: 10, or 2n for two a node
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) concurrency: Option<String>,
+
+    /// Override an entry of the workload file: target.replication=sync
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Where the run is saved [default: a fresh directory in histories/runs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Histories: files, directories, or - for standard input; .gz and .zst are read as they are
+    #[arg(required = true, value_name = "HISTORY")]
+    pub(crate) histories: Vec<PathBuf>,
+
+    /// The format; by default it is recognised
+    #[arg(long, default_value = "auto")]
+    pub(crate) format: String,
+
+    /// Also write an HTML report here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Also write the report as XML for CI (the format of `JUnit`) here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+/// How a history is judged and shown.
+#[derive(Debug, Args)]
+pub(crate) struct JudgeArgs {
+    /// A property that must hold, by name or id [default: what the history's workload expects, or linearizable]
+    #[arg(long, visible_alias = "model", value_name = "NAME")]
+    pub(crate) expect: Vec<String>,
+
+    /// An assumption that verdicts may rest on: writes-in-real-time-order, …
+    #[arg(long, value_name = "NAME")]
+    pub(crate) assume: Vec<String>,
+
+    /// Steps of the general search, for each key
+    #[arg(long, value_name = "STEPS", default_value_t = 10_000_000)]
+    pub(crate) budget: u64,
+
+    /// Print the machine-readable result
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The history
+    pub(crate) history: PathBuf,
+    /// The anomaly, as the report calls it
+    #[arg(default_value = "A1")]
+    pub(crate) anomaly: String,
+    /// The format; by default it is recognised
+    #[arg(long, default_value = "auto")]
+    pub(crate) format: String,
+
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// The history to read, or - for standard input
+    pub(crate) input: PathBuf,
+    /// The history to write, or - for standard output
+    pub(crate) output: PathBuf,
+    /// The format of the input; by default it is recognised
+    #[arg(long, default_value = "auto")]
+    pub(crate) from: String,
+    /// The format of the output; by default that of its extension
+    #[arg(long, default_value = "auto")]
+    pub(crate) to: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    pub(crate) what: Catalogue,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Catalogue {
+    Stores,
+    Workloads,
+    Models,
+    Anomalies,
+    Assumptions,
+    Faults,
+    Adapters,
+    Formats,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LintArgs {
+    /// Workload files, or target files (those with an `adapter`)
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealArgs {
+    /// The directory of the run, or its faults.jsonl
+    pub(crate) run: PathBuf,
+}

@@ -1,0 +1,34 @@
+//! `rashomon explain`: the story of one anomaly.
+
+use std::io::{self, BufWriter, Write};
+
+use crate::cli::args::ExplainArgs;
+use crate::cli::check::{Judge, format_named, printed, read_history};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::terminal::Terminal;
+use crate::report::{Explain, Render};
+
+pub(crate) fn explain(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let path = if args.history.is_dir() {
+        args.history.join("history.jsonl")
+    } else {
+        args.history.clone()
+    };
+    let history = read_history(&path, format_named(&args.format)?)?;
+    let judged = Judge::new(&args.judge)?.judge(&history)?;
+    let name = path.display().to_string();
+    let report = judged.report(&history, Some(&name), None);
+    if report.finding(&args.anomaly).is_none() {
+        let ids: Vec<String> = judged.assessment.anomalies().map(|(id, _)| id).collect();
+        let known = if ids.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has {}", ids.join(", "))
+        };
+        return Err(Failure::bad_input(format!("{name} has no anomaly {}; {known}", args.anomaly)));
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let story = Explain { id: Some(args.anomaly.clone()), style: terminal.style() };
+    printed(story.render(&report, &mut out).and_then(|()| out.flush()))?;
+    Ok(Exit::Holds)
+}

@@ -1,0 +1,54 @@
+//! Arguments and exit codes: what was typed, what is meant, what is done.
+//!
+//! Invariant: only `cli` prints, and only `cli` knows exit codes.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the room that prints")]
+#![expect(clippy::disallowed_methods, reason = "a command line lives in real time")]
+
+mod args;
+mod check;
+mod convert;
+mod exit;
+mod explain;
+mod heal;
+mod interrupt;
+mod lint;
+mod list;
+mod progress;
+mod run;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::{Exit, Failure};
+use terminal::Terminal;
+
+/// Parses the arguments of the process, does what they mean and returns its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Holds };
+            // Nothing can be said any more if even this cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(exit as u8);
+        }
+    };
+    let terminal = Terminal::new(cli.color, cli.quiet);
+    let result = match &cli.command {
+        Command::Run(args) => run::run(args, &terminal),
+        Command::Check(args) => check::check(args, &terminal),
+        Command::Explain(args) => explain::explain(args, &terminal),
+        Command::Convert(args) => convert::convert(args),
+        Command::List(args) => list::list(args),
+        Command::Lint(args) => lint::lint(args),
+        Command::Heal(args) => heal::heal(args),
+    };
+    let exit = result.unwrap_or_else(|Failure { exit, message }| {
+        eprintln!("error: {message}");
+        exit
+    });
+    ExitCode::from(exit as u8)
+}

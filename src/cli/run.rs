@@ -1,0 +1,281 @@
+//! `rashomon run`: drive, break, record, heal, check, report.
+
+use std::fs;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cli::args::RunArgs;
+use crate::cli::check::{Judge, print, quoted};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::interrupt;
+use crate::cli::progress::Shown;
+use crate::cli::terminal::Terminal;
+use crate::history::{Header, Writer};
+use crate::model::Value;
+use crate::report::{Json, Render, Style, Text};
+use crate::run::{DriveError, RunDirectory, drive};
+use crate::store::{self, STORES};
+use crate::target::{Target, TargetError};
+use crate::workload::{TargetChoice, Workload};
+
+pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let overrides = overrides(args)?;
+    let workload = read_workload(&args.workload, &overrides)?;
+    let judge = Judge::new(&args.judge)?;
+    let seed = args.seed.unwrap_or_else(drawn_seed);
+    let directory = directory(args, &workload, seed)?;
+    let (mut target, description) = open_target(&args.workload, &workload, seed, directory.path())?;
+    let nodes = target.nodes().to_vec();
+
+    let simulated = matches!(workload.target, TargetChoice::Store(_));
+    let header = Header {
+        format: 1,
+        tool: concat!("rashomon ", env!("CARGO_PKG_VERSION")).to_owned(),
+        workload: Some(workload.name.clone()),
+        seed: Some(seed),
+        target: Some(description),
+        nodes: nodes.iter().map(ToString::to_string).collect(),
+        // A simulated run is the same whenever it is run.
+        started: (!simulated).then(started),
+        expect: workload.expect.clone(),
+    };
+    let unwritable = |error: io::Error| {
+        Failure::target(format!("failed to write into {}: {error}", directory.path().display()))
+    };
+    let file = BufWriter::new(directory.create_history().map_err(unwritable)?);
+    let writer = Writer::new(file, &header).map_err(unwritable)?;
+    let mut journal = Shown::new(writer, workload.duration(), terminal);
+    let mut generator = workload.generator(seed, &nodes);
+    let faults = directory.path().join("faults.jsonl");
+    let stop = interrupt::flag(move || quit(&faults));
+    let driven = drive(&mut *target, &mut generator, &mut journal, header, &stop)
+        .map_err(|error| failed(&error))?;
+    journal.finish();
+
+    let judged = judge.judge(&driven.history)?;
+    let exit = if driven.interrupted { Exit::Interrupted } else { judged.exit };
+    let path = directory.history().display().to_string();
+    let command = reproduction(args, seed);
+    let report = judged.report(&driven.history, Some(&path), Some(&command));
+    let save = |name: &str, form: &dyn Render| {
+        let mut bytes = Vec::new();
+        form.render(&report, &mut bytes)
+            .and_then(|()| directory.save(name, &bytes))
+            .map_err(unwritable)
+    };
+    save("results.json", &Json)?;
+    save("report.txt", &Text { style: Style::Plain, brief: false })?;
+    print(&report, args.judge.json, terminal)?;
+    Ok(exit)
+}
+
+fn lines<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What was typed as `--set`, and the options that are short for it.
+fn overrides(args: &RunArgs) -> Result<Vec<(String, String)>, Failure> {
+    let mut overrides = Vec::new();
+    for set in &args.set {
+        let Some((key, value)) = set.split_once('=') else {
+            return Err(Failure::bad_input(format!(
+                "--set {set}: expected KEY=VALUE, for example target.replication=sync"
+            )));
+        };
+        overrides.push((key.to_owned(), value.to_owned()));
+    }
+    // A target is a file or, in one word, an embedded store.
+    let is_store = |target: &&str| STORES.iter().any(|store| store.name == *target);
+    let target = args.target.as_deref();
+    let short = [
+        ("phases.main", args.time_limit.as_deref()),
+        ("clients.count", args.concurrency.as_deref()),
+        ("target.store", target.filter(is_store)),
+        ("target.file", target.filter(|target| !is_store(target))),
+    ];
+    for (key, value) in short {
+        overrides.extend(value.map(|value| (key.to_owned(), value.to_owned())));
+    }
+    Ok(overrides)
+}
+
+fn read_workload(path: &Path, overrides: &[(String, String)]) -> Result<Workload, Failure> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::bad_input(format!("failed to read {name}: {error}; see rashomon list workloads"))
+    })?;
+    let workload = Workload::parse(&name, &text, overrides)
+        .map_err(|errors| Failure::bad_input(lines(&errors)))?;
+    embedded_options(&workload).map_err(Failure::bad_input)?;
+    Ok(workload)
+}
+
+/// Whether the embedded store of a workload accepts its options.
+pub(crate) fn embedded_options(workload: &Workload) -> Result<(), String> {
+    let TargetChoice::Store(choice) = &workload.target else { return Ok(()) };
+    match store::build(&choice.name, &choice.options, 0) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(workload.option_diagnostic(error.option.as_deref(), &error.message).to_string())
+        }
+    }
+}
+
+/// A seed nobody chose: it is printed with the command that reproduces the run.
+fn drawn_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) ^ (now.as_secs() << 20) & 0xffff_ffff
+}
+
+fn started() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    rfc3339(seconds)
+}
+
+/// A time in seconds since 1970 as RFC 3339 writes it (civil-from-days, H. Hinnant).
+fn rfc3339(seconds: u64) -> String {
+    let (days, second) = ((seconds / 86_400) as i64, seconds % 86_400);
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn directory(args: &RunArgs, workload: &Workload, seed: u64) -> Result<RunDirectory, Failure> {
+    let directory = match &args.out {
+        Some(path) => RunDirectory::at(path),
+        None => RunDirectory::fresh(Path::new("histories/runs"), &workload.name, seed),
+    };
+    directory.map_err(|error| {
+        Failure::bad_input(format!("failed to make a directory for the run: {error}"))
+    })
+}
+
+/// The target of a workload, ready to be driven, and what the history's header says of it.
+fn open_target(
+    file: &Path,
+    workload: &Workload,
+    seed: u64,
+    directory: &Path,
+) -> Result<(Box<dyn Target>, Value), Failure> {
+    match &workload.target {
+        TargetChoice::Store(choice) => {
+            let target = store::build(&choice.name, &choice.options, seed).map_err(|error| {
+                Failure::bad_input(
+                    workload.option_diagnostic(error.option.as_deref(), &error.message),
+                )
+            })?;
+            let store = [(Value::text("store"), Value::text(&choice.name))];
+            let options =
+                choice.options.iter().map(|(key, value)| (Value::text(key), value.clone()));
+            let description = Value::Map(store.into_iter().chain(options).collect());
+            Ok((target, description))
+        }
+        TargetChoice::File { path, .. } => {
+            open_live(&beside(file, Path::new(path)), workload, directory)
+        }
+    }
+}
+
+/// A target file is looked for where it is named, else beside the workload.
+fn beside(workload: &Path, target: &Path) -> PathBuf {
+    let sibling = workload.parent().map(|folder| folder.join(target));
+    match sibling {
+        Some(sibling) if !target.exists() && sibling.exists() => sibling,
+        _ => target.to_owned(),
+    }
+}
+
+#[cfg(feature = "live")]
+fn open_live(
+    path: &Path,
+    workload: &Workload,
+    directory: &Path,
+) -> Result<(Box<dyn Target>, Value), Failure> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::bad_input(format!("failed to read {name}: {error}")))?;
+    let config = crate::target::TargetConfig::parse(&name, &text).map_err(Failure::bad_input)?;
+    let nodes: Vec<_> = config.nodes().map(|(node, _)| node).collect();
+    let faults: Vec<&str> = config.faults().collect();
+    let operations: Vec<&str> = config.functions().map(crate::model::Function::name).collect();
+    let lacking = workload.check_target(&nodes, &faults, &operations);
+    if !lacking.is_empty() {
+        return Err(Failure::bad_input(lines(&lacking)));
+    }
+    let target =
+        crate::target::open(&config, Some(directory)).map_err(|error| failed(&error.into()))?;
+    Ok((target, config.description()))
+}
+
+#[cfg(not(feature = "live"))]
+fn open_live(
+    path: &Path,
+    _workload: &Workload,
+    _directory: &Path,
+) -> Result<(Box<dyn Target>, Value), Failure> {
+    Err(Failure::bad_input(format!(
+        "{}: this build has no live targets; build with the feature `live`",
+        path.display()
+    )))
+}
+
+fn failed(error: &DriveError) -> Failure {
+    let exit = match error {
+        DriveError::Target(TargetError::Unhealed(_)) => Exit::Unhealed,
+        _ => Exit::Target,
+    };
+    Failure { exit, message: error.to_string() }
+}
+
+/// The second Ctrl-C: heal and leave at once.
+fn quit(faults: &Path) {
+    #[cfg(feature = "live")]
+    if faults.exists()
+        && let Err(error) = crate::target::heal(faults)
+    {
+        eprintln!("error: {error}");
+        std::process::exit(i32::from(Exit::Unhealed as u8));
+    }
+    let _ = faults;
+    std::process::exit(i32::from(Exit::Interrupted as u8));
+}
+
+/// The command that does the same run again.
+fn reproduction(args: &RunArgs, seed: u64) -> String {
+    let workload = quoted(&args.workload.display().to_string());
+    let mut command = vec![format!("rashomon run {workload} --seed {seed}")];
+    let options = [
+        ("--target", args.target.as_ref()),
+        ("--time-limit", args.time_limit.as_ref()),
+        ("--concurrency", args.concurrency.as_ref()),
+    ];
+    let sets = args.set.iter().map(|set| ("--set", Some(set)));
+    for (option, value) in options.into_iter().chain(sets) {
+        command.extend(value.map(|value| format!("{option} {}", quoted(value))));
+    }
+    command.extend(args.judge.typed());
+    command.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn dates_are_right() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_795_219_200), "2026-11-21T00:00:00Z");
+    }
+}

@@ -1,0 +1,188 @@
+//! The one loop for simulated and for real time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::generate::{Context, Generator, Next};
+use crate::history::{Builder, Header, History, Malformed};
+use crate::model::{Action, ClientEvent, Event, Fault, FaultEvent, FaultId, Kind, Nanos, What};
+use crate::run::Journal;
+use crate::target::{Target, TargetError};
+
+/// How long a run that was interrupted waits for its open operations.
+const PATIENCE: Nanos = Nanos::from_millis(2_000);
+
+/// How long a live run may wait before it looks again whether it was interrupted.
+const GLANCE: Nanos = Nanos::from_millis(100);
+
+/// What came of driving a target.
+pub struct Driven {
+    /// What happened.
+    pub history: History,
+    /// Whether it was interrupted before the generator was done.
+    pub interrupted: bool,
+}
+
+/// Why a run came to nothing.
+#[derive(Debug)]
+pub enum DriveError {
+    /// The target could not be driven or healed.
+    Target(TargetError),
+    /// The journal could not be written.
+    Journal(io::Error),
+    /// The target returned events that make no history: a bug of the target.
+    Malformed(Malformed),
+}
+
+impl fmt::Display for DriveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target(error) => write!(f, "{error}"),
+            Self::Journal(error) => write!(f, "failed to write the history: {error}"),
+            Self::Malformed(error) => write!(f, "the target returned an impossible event: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DriveError {}
+
+impl From<TargetError> for DriveError {
+    fn from(error: TargetError) -> Self {
+        Self::Target(error)
+    }
+}
+
+/// Drives `target` with `generator` until that is done or `stop` is set; heals on every way out.
+///
+/// Every event is journaled before the target may act on it. Completions are taken before the
+/// generator is asked again: waiting first would record concurrency that was not there.
+pub fn drive(
+    target: &mut dyn Target,
+    generator: &mut dyn Generator,
+    journal: &mut dyn Journal,
+    header: Header,
+    stop: &AtomicBool,
+) -> Result<Driven, DriveError> {
+    let mut builder = Builder::new();
+    builder.header(header);
+    let mut driver =
+        Driver { target, generator, journal, builder, open_faults: BTreeMap::new(), open: 0 };
+    let outcome = driver.run(stop);
+    let ended = driver.end_faults();
+    let closed = driver.target.close().map_err(DriveError::from);
+    // A fault that cannot be undone outweighs whatever else went wrong.
+    closed?;
+    ended?;
+    let interrupted = outcome?;
+    let history = driver.builder.finish().map_err(DriveError::Malformed)?;
+    Ok(Driven { history, interrupted })
+}
+
+struct Driver<'a> {
+    target: &'a mut dyn Target,
+    generator: &'a mut dyn Generator,
+    journal: &'a mut dyn Journal,
+    builder: Builder,
+    open_faults: BTreeMap<FaultId, Fault>,
+    /// Operations invoked and not completed.
+    open: usize,
+}
+
+impl Driver<'_> {
+    /// Returns whether it was interrupted.
+    fn run(&mut self, stop: &AtomicBool) -> Result<bool, DriveError> {
+        loop {
+            let now = self.target.now();
+            if let Some(event) = self.target.advance(now) {
+                self.record(&event)?;
+                continue;
+            }
+            if stop.load(Ordering::Relaxed) {
+                self.end_faults()?;
+                self.drain(now + PATIENCE)?;
+                return Ok(true);
+            }
+            let primary = self.target.primary();
+            match self.generator.next(&Context { now, primary: primary.as_ref() }) {
+                Next::Do(action) => self.act(&action)?,
+                Next::WaitUntil(Nanos::FOREVER) if self.open == 0 => {
+                    let why =
+                        "the generator waits for a completion, but nothing is open".to_owned();
+                    return Err(TargetError::Unusable(why).into());
+                }
+                Next::WaitUntil(until) => {
+                    if let Some(event) = self.target.advance(until.min(now + GLANCE)) {
+                        self.record(&event)?;
+                    }
+                }
+                Next::Done => return Ok(false),
+            }
+        }
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), DriveError> {
+        let time = self.target.now();
+        let what = match action {
+            Action::Invoke(invocation) => What::Client(ClientEvent {
+                session: Some(invocation.session),
+                node: invocation.node.clone(),
+                is_final: invocation.is_final,
+                ..ClientEvent::new(invocation.process, Kind::Invoke, invocation.op.clone())
+            }),
+            Action::Begin(id, fault) => {
+                self.open_faults.insert(*id, fault.clone());
+                What::Fault(fault_event(*id, fault, true))
+            }
+            Action::End(id, fault) => {
+                // The window ends when the target is whole again, not when it is asked to be.
+                self.open_faults.remove(id);
+                self.target.begin(action)?;
+                let event = Event {
+                    time: self.target.now(),
+                    what: What::Fault(fault_event(*id, fault, false)),
+                };
+                return self.record(&event);
+            }
+        };
+        self.record(&Event { time, what })?;
+        self.target.begin(action)?;
+        Ok(())
+    }
+
+    fn record(&mut self, event: &Event) -> Result<(), DriveError> {
+        self.journal.record(event).map_err(DriveError::Journal)?;
+        self.builder.event(event).map_err(DriveError::Malformed)?;
+        if let What::Client(client) = &event.what {
+            match client.kind {
+                Kind::Invoke => self.open += 1,
+                _ => self.open -= 1,
+            }
+        }
+        self.generator.update(event);
+        Ok(())
+    }
+
+    fn end_faults(&mut self) -> Result<(), DriveError> {
+        while let Some((id, fault)) = self.open_faults.pop_last() {
+            self.act(&Action::End(id, fault))?;
+        }
+        Ok(())
+    }
+
+    /// Takes completions until nothing is open or the time has come.
+    fn drain(&mut self, until: Nanos) -> Result<(), DriveError> {
+        while self.open > 0 {
+            match self.target.advance(until) {
+                Some(event) => self.record(&event)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fault_event(id: FaultId, fault: &Fault, begins: bool) -> FaultEvent {
+    FaultEvent { id: Some(id), begins, name: fault.name().into(), value: fault.value() }
+}

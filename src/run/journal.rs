@@ -1,0 +1,25 @@
+//! Where events are recorded.
+
+use std::io::{self, Write};
+
+use crate::history::Writer;
+use crate::model::Event;
+
+/// Something that keeps every event before anyone acts on it.
+pub trait Journal {
+    /// Keeps an event; when it returns, the event survives the death of this process.
+    fn record(&mut self, event: &Event) -> io::Result<()>;
+}
+
+impl<W: Write> Journal for Writer<W> {
+    fn record(&mut self, event: &Event) -> io::Result<()> {
+        Self::record(self, event)
+    }
+}
+
+/// Keeps nothing: for runs whose history is only wanted in memory.
+impl Journal for () {
+    fn record(&mut self, _event: &Event) -> io::Result<()> {
+        Ok(())
+    }
+}

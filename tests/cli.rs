@@ -1,0 +1,219 @@
+//! The command line, as a user meets it: what it prints, where, and its exit codes.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn rashomon(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rashomon"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// A folder of this test's own below cargo's scratch folder.
+fn scratch(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("a scratch folder");
+    path
+}
+
+fn written(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    fs::write(&path, text).expect("a written file");
+    path.display().to_string()
+}
+
+const STALE: &str = r#"{"i":0,"p":0,"type":"ok","inv":0,"ret":1,"f":"w","k":"x","v":1}
+{"i":1,"p":1,"type":"ok","inv":2,"ret":3,"f":"r","k":"x","v":null}
+"#;
+
+const FRESH: &str = r#"{"i":0,"p":0,"type":"ok","inv":0,"ret":1,"f":"w","k":"x","v":1}
+{"i":1,"p":1,"type":"ok","inv":2,"ret":3,"f":"r","k":"x","v":1}
+"#;
+
+#[test]
+fn help_has_the_commands_and_the_exit_codes() {
+    let output = rashomon(&["--help"]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), 0);
+    for word in ["run", "check", "convert", "list", "lint", "explain", "heal", "130", "undecided"] {
+        assert!(text.contains(word), "{word} is in --help:\n{text}");
+    }
+}
+
+#[test]
+fn a_violation_exits_1_and_is_explained() {
+    let folder = scratch("violation");
+    let path = written(&folder, "stale.jsonl", STALE);
+    let output = rashomon(&["check", &path]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), 1, "{text}{}", stderr(&output));
+    assert!(text.contains("violated") && text.contains("linearizable"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour where there is no terminal");
+    let last = text.lines().last().expect("a last line");
+    assert!(last.contains("rashomon check") && last.contains("stale.jsonl"), "{last}");
+    let told = rashomon(&["explain", &path, "A1"]);
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    assert!(stdout(&told).contains('x'), "{}", stdout(&told));
+}
+
+#[test]
+fn a_good_history_exits_0_and_claims_no_more_than_it_shows() {
+    let folder = scratch("good");
+    let path = written(&folder, "fresh.jsonl", FRESH);
+    let output = rashomon(&["check", &path]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), 0, "{text}{}", stderr(&output));
+    assert!(text.contains("holds in this history"), "{text}");
+    assert!(!text.contains("is linearizable"), "{text}");
+}
+
+#[test]
+fn a_weaker_expectation_may_hold_where_linearizability_does_not() {
+    let folder = scratch("weaker");
+    let path = written(&folder, "stale.jsonl", STALE);
+    assert_eq!(code(&rashomon(&["check", &path, "--expect", "monotonic-reads"])), 0);
+    assert_eq!(code(&rashomon(&["check", &path, "--expect", "linearizable"])), 1);
+    let unknown = rashomon(&["check", &path, "--expect", "linearisable"]);
+    assert_eq!(code(&unknown), 3);
+    assert!(stderr(&unknown).contains("linearizable"), "suggests: {}", stderr(&unknown));
+}
+
+#[test]
+fn an_empty_history_is_undecided() {
+    let folder = scratch("empty");
+    let path = written(&folder, "empty.jsonl", "");
+    let output = rashomon(&["check", &path]);
+    assert_eq!(code(&output), 2, "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn bad_input_exits_3_and_says_where() {
+    let folder = scratch("bad");
+    let path = written(
+        &folder,
+        "bad.jsonl",
+        &format!("{FRESH}{{\"i\":2,\"p\":0,\"type\":\"perhaps\"}}\n"),
+    );
+    let output = rashomon(&["check", &path]);
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("bad.jsonl:3:"), "{}", stderr(&output));
+    assert_eq!(code(&rashomon(&["check", "/nonexistent/history.jsonl"])), 3);
+    assert_eq!(code(&rashomon(&["chekc"])), 3);
+    assert_eq!(code(&rashomon(&["run", "/nonexistent/workload.toml"])), 3);
+}
+
+#[test]
+fn json_has_the_published_schema() {
+    let folder = scratch("json");
+    let path = written(&folder, "stale.jsonl", STALE);
+    let output = rashomon(&["check", &path, "--json"]);
+    assert_eq!(code(&output), 1);
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&output)).expect("JSON and nothing else");
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["verdict"], "violated");
+    assert_eq!(json["exit"], 1);
+    assert_eq!(json["history"]["operations"], 2);
+    let linear =
+        json["properties"].as_array().expect("a list").iter().find(|row| row["id"] == "LIN");
+    assert_eq!(linear.expect("a row for LIN")["status"], "violated");
+    assert_eq!(json["anomalies"][0]["id"], "A1");
+    assert_eq!(json["expect"]["violated"][0], "linearizable");
+}
+
+#[test]
+fn several_histories_and_standard_input() {
+    let folder = scratch("several");
+    written(&folder, "a.jsonl", FRESH);
+    written(&folder, "b.jsonl", STALE);
+    let both = rashomon(&["check", &folder.display().to_string()]);
+    assert_eq!(code(&both), 1, "{}", stdout(&both));
+    assert!(stdout(&both).contains("a.jsonl") && stdout(&both).contains("b.jsonl"));
+    assert!(stdout(&both).contains("2 histories: 1 as expected, 1 violated"));
+    written(&folder, "c.jsonl", "");
+    assert_eq!(
+        code(&rashomon(&["check", &folder.display().to_string()])),
+        1,
+        "violated outweighs undecided"
+    );
+    written(&folder, "d.jsonl", "{");
+    let all = rashomon(&["check", &folder.display().to_string()]);
+    assert_eq!(code(&all), 3, "an unreadable file outweighs all, and the others are judged");
+    assert!(stdout(&all).contains("4 histories: 1 as expected, 1 violated"), "{}", stdout(&all));
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rashomon"))
+        .args(["check", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    child.stdin.take().expect("a pipe").write_all(STALE.as_bytes()).expect("written");
+    assert_eq!(child.wait_with_output().expect("output").status.code(), Some(1));
+}
+
+#[test]
+fn convert_keeps_the_verdict() {
+    let folder = scratch("convert");
+    let path = written(&folder, "stale.jsonl", STALE);
+    for name in ["stale.edn", "again.jsonl", "small.jsonl.zst", "small.edn.gz"] {
+        let to = folder.join(name).display().to_string();
+        let output = rashomon(&["convert", &path, &to]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert_eq!(code(&rashomon(&["check", &to])), 1, "{name}");
+    }
+}
+
+#[test]
+fn lists_what_there_is() {
+    for (what, word) in [
+        ("stores", "primary-replica"),
+        ("workloads", "register"),
+        ("models", "linearizable"),
+        ("anomalies", "LIN"),
+        ("faults", "partition"),
+        ("adapters", "http"),
+        ("formats", "edn"),
+    ] {
+        let output = rashomon(&["list", what]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(stdout(&output).contains(word), "{what}: {}", stdout(&output));
+        let json = rashomon(&["list", what, "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&stdout(&json)).expect("JSON");
+        assert!(!json.as_array().expect("a list").is_empty());
+    }
+}
+
+#[test]
+fn lint_points_and_suggests() {
+    assert_eq!(
+        code(&rashomon(&["lint", "workloads/register.toml", "workloads/targets/etcd.toml"])),
+        0
+    );
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads/register.toml"))
+            .expect("the workload");
+    let folder = scratch("lint");
+    let bad = written(&folder, "bad.toml", &text.replace("replication", "replicaton"));
+    let output = rashomon(&["lint", &bad]);
+    assert_eq!(code(&output), 3);
+    let message = stderr(&output);
+    assert!(message.contains("bad.toml:") && message.contains("replication"), "{message}");
+}
