@@ -8,9 +8,13 @@ use rashomon::check::measure;
 use rashomon::history;
 
 fn run(out: &Path, args: &[&str]) -> Output {
+    run_workload("workloads/register.toml", out, args)
+}
+
+fn run_workload(workload: &str, out: &Path, args: &[&str]) -> Output {
     let _ = fs::remove_dir_all(out);
     Command::new(env!("CARGO_BIN_EXE_rashomon"))
-        .args(["run", "workloads/register.toml", "--quiet", "--out"])
+        .args(["run", workload, "--quiet", "--out"])
         .arg(out)
         .args(args)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -84,6 +88,31 @@ fn raft_is_acquitted_and_makes_progress() {
         let outside = measure(&history).outside_faults(&history).expect("a clock");
         assert!(outside.operations > 1_000 && outside.ok_fraction() >= Some(0.9), "{text}");
     }
+}
+
+/// Every workload convicts the store it names, and acquits the one that keeps its promises.
+#[test]
+fn every_workload_convicts_and_acquits() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+    let mut workloads = 0;
+    for entry in fs::read_dir(folder).expect("the workloads") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            continue;
+        }
+        workloads += 1;
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        for (target, expected) in [(None, 1), (Some("raft"), 0)] {
+            let out = scratch(&format!("{name}-{expected}"));
+            let mut args = vec!["--seed", "5"];
+            args.extend(target.iter().flat_map(|target| ["--target", target]));
+            let output = run_workload(&path.display().to_string(), &out, &args);
+            let text = String::from_utf8_lossy(&output.stdout);
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(expected), "{name} on {target:?}: {text}{error}");
+        }
+    }
+    assert!(workloads >= 5, "only {workloads} workloads");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::check::{Assessment, Assumption, Expected, Limits, Property, assess, measure};
 use crate::cli::args::{CheckArgs, JudgeArgs};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::terminal::Terminal;
+use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Expectations, Format, History, ReadError, read, read_bytes};
 use crate::model::did_you_mean;
 use crate::report::{Html, Json, Junit, Render, Report, Text};
@@ -30,7 +30,7 @@ pub(crate) fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failu
             Ok(exit) => exits.push(exit),
             // What is wrong with one file keeps nobody from judging the others.
             Err(failure) if several => {
-                eprintln!("error: {}", failure.message);
+                complain(&format!("error: {}", failure.message));
                 exits.push(failure.exit);
             }
             Err(failure) => return Err(failure),

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::cli::args::LintArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::embedded_options;
+use crate::cli::terminal::complain;
 use crate::workload::Workload;
 
 pub(crate) fn lint(args: &LintArgs) -> Result<Exit, Failure> {
@@ -14,7 +15,7 @@ pub(crate) fn lint(args: &LintArgs) -> Result<Exit, Failure> {
         match lint_file(path) {
             Ok(what) => println!("{}: {what}, no errors", path.display()),
             Err(message) => {
-                eprintln!("{message}");
+                complain(&message);
                 bad += 1;
             }
         }

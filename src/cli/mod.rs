@@ -1,7 +1,7 @@
 //! Arguments and exit codes: what was typed, what is meant, what is done.
 //!
 //! Invariant: only `cli` prints, and only `cli` knows exit codes.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the room that prints")]
+#![expect(clippy::print_stdout, reason = "this is the room that prints")]
 #![expect(clippy::disallowed_methods, reason = "a command line lives in real time")]
 
 mod args;
@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
         Command::Heal(args) => heal::heal(args),
     };
     let exit = result.unwrap_or_else(|Failure { exit, message }| {
-        eprintln!("error: {message}");
+        terminal::complain(&format!("error: {message}"));
         exit
     });
     ExitCode::from(exit as u8)

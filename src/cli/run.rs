@@ -10,7 +10,7 @@ use crate::cli::check::{Judge, print, quoted};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt;
 use crate::cli::progress::Shown;
-use crate::cli::terminal::Terminal;
+use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Header, Writer};
 use crate::model::Value;
 use crate::report::{Json, Render, Style, Text};
@@ -243,7 +243,7 @@ fn quit(faults: &Path) {
     if faults.exists()
         && let Err(error) = crate::target::heal(faults)
     {
-        eprintln!("error: {error}");
+        complain(&format!("error: {error}"));
         std::process::exit(i32::from(Exit::Unhealed as u8));
     }
     let _ = faults;

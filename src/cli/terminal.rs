@@ -1,9 +1,14 @@
 //! What the terminal can do.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use crate::cli::args::Color;
 use crate::report::Style;
+
+/// Says something on standard error; if nobody listens, so be it.
+pub(crate) fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
 
 /// Where results and progress go, and in which dress.
 pub(crate) struct Terminal {

@@ -52,7 +52,7 @@ impl Datatype {
             Self::MultiValue => "multi-value register",
             Self::Leadership => "leadership",
             Self::Stock => "stock",
-            Self::Mixed => "mixed",
+            Self::Mixed => "mixed object",
         }
     }
 }

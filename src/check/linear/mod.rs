@@ -27,7 +27,7 @@ use rayon::prelude::*;
 use crate::check::linear::object::{Judgement, Object};
 use crate::check::{Anomaly, Limits, Property, Status, Verdict};
 use crate::history::{Datatype, History, KeyId, Txn, ValueId};
-use crate::model::{Function, Kind};
+use crate::model::{Function, Kind, Value};
 
 /// Whether the history is linearizable.
 ///
@@ -133,10 +133,13 @@ fn merge(history: &History, limits: &Limits, judgements: Vec<Judgement>) -> Verd
     anomalies.sort_by_key(|(nth, _)| *nth);
     anomalies.truncate(limits.anomalies.max(1));
     let reason = unknown.first().map(|(key, reason)| {
-        let name = history.key_name(*key);
+        let name = match history.key_name(*key) {
+            Value::Null => "the object".to_owned(),
+            name => format!("key {name}"),
+        };
         match unknown.len() {
-            1 => format!("key {name}: {reason}"),
-            more => format!("key {name}: {reason} ({more} of {keys} keys undecided)"),
+            1 => format!("{name}: {reason}"),
+            more => format!("{name}: {reason} ({more} of {keys} keys undecided)"),
         }
     });
     let status = match (count, &reason) {
