@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rashomon::check::{Limits, Status, Verdict, linear};
+use rashomon::check::{Expected, Limits, Status, Verdict, assess, linear};
 use rashomon::history::{History, read};
 
 fn folder() -> PathBuf {
@@ -74,4 +74,20 @@ fn key_value_stores_of_porcupine() {
 #[test]
 fn locks_of_etcd() {
     agrees(&["mutex"], 1);
+}
+
+/// Databases that kept their transactional promises are accused of nothing, by no checker.
+#[test]
+fn serializable_and_snapshot_isolated_databases_are_not_accused() {
+    for name in ["list-append-ssi", "list-append-si", "rw-register-ssi", "rw-register-si"] {
+        let path = folder().join(format!("elle-sim/{name}-10k.edn.gz"));
+        if !path.exists() {
+            println!("skipped: there is no {}", path.display());
+            continue;
+        }
+        let history = read(&path, None).unwrap_or_else(|error| panic!("{error}"));
+        let assessment = assess(&history, &Limits::default(), Expected::linearizable());
+        let violated = assessment.verdicts.iter().find(|verdict| verdict.status == Status::Invalid);
+        assert_eq!(violated, None, "{name}");
+    }
 }

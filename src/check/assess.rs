@@ -1,8 +1,15 @@
 //! All verdicts on a history, weighed against what was expected of it.
 
+use rayon::prelude::*;
+
 use crate::check::{Anomaly, Limits, Property, Status, Verdict};
-use crate::check::{durability, linear, lost_update, provenance, session};
-use crate::history::{Expectations, History};
+use crate::check::{
+    bank, causal, convergence, counter, duplication, durability, fractured, incompatible_order,
+    inventory, linear, locks, lost_update, order, prefix, provenance, queues, regular,
+    resurrection, session, set_full, siblings, torn,
+};
+use crate::history::{Datatype, Expectations, History, Rank, Txn};
+use crate::model::Function;
 
 /// What was expected of a history.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,25 +110,105 @@ impl Assessment {
     }
 }
 
+type Checker = fn(&History, &Limits) -> Vec<Verdict>;
+
+/// The checkers of models; each says nothing of properties that the history has no object for.
+const MODELS: &[Checker] = &[
+    session::check,
+    |history, limits| {
+        if has_transactions(history, |_| true) {
+            return [Property::Reg, Property::Coh, Property::Seq].map(of_single_objects).to_vec();
+        }
+        let regular = regular::check(history, limits);
+        regular.into_iter().chain(order::check(history, limits)).collect()
+    },
+    |history, limits| {
+        // A transaction that reads and writes would be held to what serializability demands of it.
+        let reads = |txn: Txn<'_>| txn.accesses().any(|access| access.function == Function::Read);
+        if has_transactions(history, |txn| txn.writes() && reads(txn)) {
+            use Property as P;
+            return [P::Pram, P::Cc, P::Cm, P::Ccv, P::Cp, P::CpS].map(of_single_objects).to_vec();
+        }
+        let causal = causal::check(history, limits);
+        causal.into_iter().chain(prefix::check(history, limits)).collect()
+    },
+];
+
+/// Models of single objects and snapshots say nothing of transactions.
+fn of_single_objects(property: Property) -> Verdict {
+    let reason = "a model of single objects, and there are transactions of several operations";
+    Verdict::unknown(property, reason)
+}
+
+/// Whether there is such an operation made of several, other than a cas or rmw.
+fn has_transactions(history: &History, such: impl Fn(Txn<'_>) -> bool) -> bool {
+    history
+        .txns()
+        .any(|txn| txn.function() == Function::Txn && txn.accesses().len() > 1 && such(txn))
+}
+
+/// What `MODELS` judge: all of it holds where linearizability does.
+const WEAKER_THAN_LINEARIZABLE: [Property; 17] = [
+    Property::Reg,
+    Property::Seq,
+    Property::Coh,
+    Property::Pram,
+    Property::Cc,
+    Property::Cm,
+    Property::Ccv,
+    Property::Cp,
+    Property::CpS,
+    Property::Ryw,
+    Property::Mr,
+    Property::Mw,
+    Property::Wfr,
+    Property::MrMw,
+    Property::MrWfr,
+    Property::Sess3,
+    Property::Sess4,
+];
+
+/// The checkers of everything else.
+const INVARIANTS: &[Checker] = &[
+    |history, limits| incompatible_order::check(history, limits).into_iter().collect(),
+    |history, limits| provenance::check(history, limits).to_vec(),
+    |history, limits| vec![lost_update::check(history, limits)],
+    |history, limits| vec![durability::check(history, limits)],
+    |history, limits| convergence::check(history, limits).into_iter().collect(),
+    |history, limits| resurrection::check(history, limits).into_iter().collect(),
+    |history, limits| duplication::elements(history, limits).into_iter().collect(),
+    |history, limits| duplication::ids(history, limits).into_iter().collect(),
+    |history, limits| torn::check(history, limits).into_iter().collect(),
+    |history, limits| fractured::check(history, limits).into_iter().collect(),
+    |history, limits| counter::check(history, limits).into_iter().collect(),
+    |history, limits| inventory::check(history, limits).into_iter().collect(),
+    |history, limits| bank::check(history, limits).into_iter().collect(),
+    set_full::check,
+    queues::check,
+    locks::check,
+    |history, limits| siblings::check(history, limits).into_iter().collect(),
+];
+
 /// Checks every property and weighs the verdicts.
 pub fn assess(history: &History, limits: &Limits, expected: Expected) -> Assessment {
-    let ((mut verdicts, linear), (sessions, (updates, writes))) = rayon::join(
+    let run = |checkers: &[Checker]| -> Vec<Verdict> {
+        checkers.par_iter().flat_map_iter(|check| check(history, limits)).collect()
+    };
+    let (models, mut verdicts) = rayon::join(
         || {
-            rayon::join(
-                || provenance::check(history, limits).to_vec(),
-                || linear::check(history, limits),
-            )
+            let linear = linear::check(history, limits);
+            let mut models = match linear.status {
+                Status::Valid if has_only_plain_objects(history) && is_sequential(history) => {
+                    WEAKER_THAN_LINEARIZABLE.map(Verdict::valid).to_vec()
+                }
+                _ => run(MODELS),
+            };
+            models.push(linear);
+            models
         },
-        || {
-            rayon::join(
-                || session::check(history, limits),
-                || (lost_update::check(history, limits), durability::check(history, limits)),
-            )
-        },
+        || run(INVARIANTS),
     );
-    verdicts.push(linear);
-    verdicts.extend(sessions);
-    verdicts.extend([updates, writes]);
+    verdicts.extend(models);
     verdicts.sort_by_key(|verdict| verdict.property);
     follow_implications(&mut verdicts);
 
@@ -143,6 +230,37 @@ pub fn assess(history: &History, limits: &Limits, expected: Expected) -> Assessm
     assessment
 }
 
+/// Models that every datatype's weaker models follow from. Other edges of the lattice hold for some
+/// datatypes only: a regular register of updates may miss a session's own writes.
+const ABOVE_ALL: [Property; 6] = [
+    Property::Lin,
+    Property::Seq,
+    Property::MrMw,
+    Property::MrWfr,
+    Property::Sess3,
+    Property::Sess4,
+];
+
+/// Whether all objects are of the kinds that every model of the lattice is defined for.
+fn has_only_plain_objects(history: &History) -> bool {
+    let plain = [Datatype::Register, Datatype::List, Datatype::Set];
+    history.keys().all(|key| plain.contains(&history.datatype(key)))
+}
+
+/// Whether no session has two operations at once: session order is then part of real-time order.
+fn is_sequential(history: &History) -> bool {
+    let mut free = vec![Rank(0); history.session_count()];
+    history.txns().all(|txn| {
+        let free = &mut free[txn.session().index()];
+        let waited = *free <= txn.invoked();
+        // What stayed open may take effect later than whatever its session did next.
+        if txn.returned() != Rank::NEVER {
+            *free = (*free).max(txn.returned());
+        }
+        waited
+    })
+}
+
 /// Follows the lattice: a violated property takes every stronger one with it, and what proves the
 /// weaker one is told there and not again.
 fn follow_implications(verdicts: &mut [Verdict]) {
@@ -160,7 +278,8 @@ fn follow_implications(verdicts: &mut [Verdict]) {
         };
         verdict.anomalies.retain(|anomaly| !told(anomaly));
         if let Some(other) = weaker().next()
-            && verdict.status != Status::Valid
+            && (verdict.status == Status::Invalid
+                || verdict.status == Status::Unknown && ABOVE_ALL.contains(&property))
             && verdict.anomalies.is_empty()
         {
             verdict.status = Status::Invalid;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use crate::check::atomicity::Atomicity;
 use crate::check::staleness;
 use crate::history::{FaultWindow, History, NodeId, Rank, Txn, TxnId};
 use crate::model::{Function, Kind, Nanos};
@@ -160,6 +161,13 @@ pub struct Staleness {
     pub stale: u64,
     /// The stale ones that were invoked while something was broken.
     pub during_faults: u64,
+    /// How long after its acknowledgement a write was seen by so many of the reads: `t(r)` of all
+    /// reads, zero for those that were not stale (t-visibility of Bailis et al. 2012). Absent without a
+    /// clock.
+    pub visible: Option<Latency>,
+    /// How far from linearizable the registers are whose values are written once each, and by
+    /// plain writes; absent if there is none.
+    pub atomicity: Option<Atomicity>,
     /// `t(r)` of the stale reads: how long ago the oldest version they missed had been
     /// acknowledged. Absent without a clock.
     pub time: Option<Latency>,
@@ -243,7 +251,7 @@ impl Meter {
 }
 
 /// A histogram that is made when the first time comes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Times {
     histogram: Option<Histogram<u64>>,
     max: u64,
@@ -251,12 +259,20 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn record(&mut self, time: Nanos) {
+        self.record_many(time, 1);
+    }
+
+    pub(super) fn record_many(&mut self, time: Nanos, count: u64) {
+        if count == 0 {
+            return;
+        }
         if self.histogram.is_none() {
             self.histogram = Histogram::new(3).ok();
         }
         // 2^61 ns are 73 years: the histogram could hold no more.
         let time = time.0.min(1 << 61);
-        if self.histogram.as_mut().is_some_and(|histogram| histogram.record(time).is_ok()) {
+        if self.histogram.as_mut().is_some_and(|histogram| histogram.record_n(time, count).is_ok())
+        {
             self.max = self.max.max(time);
         }
     }

@@ -7,20 +7,41 @@
 //! history: what it cannot judge is [`Status::Unknown`] with a reason.
 
 mod assess;
+mod atomicity;
+pub mod bank;
+pub mod causal;
+pub mod convergence;
+pub mod counter;
+pub mod duplication;
 pub mod durability;
+pub mod fractured;
+pub mod incompatible_order;
 pub mod infer;
+pub mod inventory;
+mod lineage;
 pub mod linear;
+pub mod locks;
 pub mod lost_update;
 mod metrics;
+pub mod order;
+pub mod prefix;
 mod property;
 pub mod provenance;
+pub mod queues;
+pub mod regular;
+pub mod resurrection;
 pub mod session;
+pub mod set_full;
+pub mod siblings;
 mod staleness;
+mod tally;
+pub mod torn;
 mod verdict;
 mod words;
 mod writers;
 
 pub use assess::{Assessment, Expected, assess};
+pub use atomicity::Atomicity;
 pub use metrics::{Counts, Latency, Measured, Metrics, StaleRead, Staleness, measure};
 pub use property::{Assumption, Property};
 pub use verdict::{Anomaly, Edge, Limits, Status, Step, Verdict};

@@ -6,34 +6,94 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Property {
-    /// No value is read that nobody wrote.
+    /// A value is read only if somebody tried to write it.
     Thin,
-    /// No value is read whose only writers failed.
+    /// A value is never read if every write of it certainly failed.
     G1a,
-    /// No value is read before its write is invoked.
+    /// A read does not return before the write of its value is invoked.
     Fut,
-    /// Linearizability.
+    /// One append appears once in a list.
+    Dupel,
+    /// A read of a row shows the fields of one writer.
+    Torn,
+    /// A transaction is seen whole or not at all.
+    Fr,
+    /// Every operation takes effect at one instant between its call and its return.
     Lin,
-    /// Read your writes.
+    /// A read returns a write that no later completed write hides.
+    Reg,
+    /// One order of all operations agrees with the order of each session.
+    Seq,
+    /// The operations of each key, taken alone, are sequentially consistent.
+    Coh,
+    /// Of two reads of a list one is a prefix of the other.
+    Inco,
+    /// Each session sees the writes of every other session in their order.
+    Pram,
+    /// Every read is explained by the writes in its causal past.
+    Cc,
+    /// One order of its causal past explains all reads of a session.
+    Cm,
+    /// One arbitration of all writes explains every read by its causal past.
+    Ccv,
+    /// Every read shows a prefix of one sequence of writes.
+    Cp,
+    /// Every read shows a prefix of one sequence of writes, growing along each session.
+    CpS,
+    /// A session sees its own acknowledged writes.
     Ryw,
-    /// Monotonic reads.
+    /// What a session has seen it does not unsee.
     Mr,
-    /// Monotonic writes.
+    /// The writes of a session take effect in the order it issued them.
     Mw,
-    /// Writes follow reads.
+    /// A write takes effect after the writes its session had read.
     Wfr,
-    /// Monotonic reads and monotonic writes, jointly.
+    /// Monotonic reads and monotonic writes in one view of each session.
     MrMw,
-    /// Monotonic reads and writes follow reads, jointly.
+    /// Monotonic reads and writes follow reads in one view of each session.
     MrWfr,
-    /// Read your writes, monotonic reads and monotonic writes, jointly.
+    /// Read your writes, monotonic reads and monotonic writes in one view of each session.
     Sess3,
-    /// All four session guarantees, jointly.
+    /// All four session guarantees in one view of each session.
     Sess4,
-    /// No two updates consume one version.
+    /// No two successful updates start from one version.
     Lus,
-    /// No acknowledged write is lost.
+    /// What was acknowledged is in the final reads, or was legally overwritten.
     Awl,
+    /// After quiescence every node gives the same answer.
+    Ec,
+    /// What was removed and seen gone does not come back.
+    Res,
+    /// No id is handed out twice.
+    Dupid,
+    /// A counter shows what was surely added and nothing that could not have been.
+    Cnt,
+    /// Nothing is sold twice, and what is left adds up.
+    Inv,
+    /// Every snapshot of the accounts has the same total.
+    Bank,
+    /// An element added or seen stays.
+    SetLost,
+    /// An element that is added is seen by every later read.
+    SetStale,
+    /// What was enqueued comes out before the queue is found empty for good.
+    QLost,
+    /// A message is delivered once.
+    QDup,
+    /// What was enqueued first comes out first.
+    QOrd,
+    /// Only what was enqueued comes out.
+    QUnexp,
+    /// A queue is found empty only when it may have been.
+    QEmpty,
+    /// A lock is held by one client at a time.
+    Lock,
+    /// Each holder of a lock gets a greater token than those before.
+    Fence,
+    /// No two nodes lead in one term or at one time.
+    Leader,
+    /// A multi-value register keeps what is concurrent and drops what was overwritten.
+    Sib,
 }
 
 /// One row of the table.
@@ -77,13 +137,137 @@ const TABLE: &[Row] = &[
         implies: &[],
     },
     Row {
+        property: Property::Dupel,
+        id: "DUPEL",
+        name: "no duplicated effects",
+        aliases: &["duplicate-elements", "dupel"],
+        about: "one append appears once in a list",
+        reference: "Kingsbury and Alvaro 2020 (Elle)",
+        implies: &[],
+    },
+    Row {
+        property: Property::Torn,
+        id: "TORN",
+        name: "no torn rows",
+        aliases: &["torn", "torn-row"],
+        about: "a read of a row shows the fields of one writer",
+        reference: "ANOMALIES, section 6",
+        implies: &[],
+    },
+    Row {
+        property: Property::Fr,
+        id: "FR",
+        name: "no fractured reads",
+        aliases: &["fractured-read", "fr"],
+        about: "a transaction is seen whole or not at all",
+        reference: "Bailis et al. 2014 (RAMP)",
+        implies: &[],
+    },
+    Row {
         property: Property::Lin,
         id: "LIN",
         name: "linearizable",
         aliases: &["linearizability", "lin", "atomic"],
         about: "every operation takes effect at one instant between its call and its return",
         reference: "Herlihy and Wing 1990",
-        implies: &[Property::Sess4, Property::Fut, Property::Lus, Property::Awl],
+        implies: &[
+            Property::Seq,
+            Property::Reg,
+            Property::Fut,
+            Property::Lus,
+            Property::Awl,
+            Property::Dupel,
+        ],
+    },
+    Row {
+        property: Property::Reg,
+        id: "REG",
+        name: "regular",
+        aliases: &["regular-register", "reg"],
+        about: "a read returns a write that no later completed write hides",
+        reference: "Lamport 1986",
+        implies: &[Property::Fut],
+    },
+    Row {
+        property: Property::Seq,
+        id: "SEQ",
+        name: "sequentially consistent",
+        aliases: &["sequential", "sequential-consistency", "seq"],
+        about: "one order of all operations agrees with the order of each session",
+        reference: "Lamport 1979",
+        implies: &[Property::CpS, Property::Cm, Property::Ccv, Property::Inco],
+    },
+    Row {
+        property: Property::Coh,
+        id: "COH",
+        name: "coherent",
+        aliases: &["coherence", "cache-coherence", "coh"],
+        about: "the operations of each key, taken alone, are sequentially consistent",
+        reference: "Lamport 1979; Goodman 1991",
+        implies: &[Property::Inco],
+    },
+    Row {
+        property: Property::Inco,
+        id: "INCO",
+        name: "compatible orders",
+        aliases: &["incompatible-order", "inco"],
+        about: "of two reads of a list one is a prefix of the other",
+        reference: "Kingsbury and Alvaro 2020 (Elle)",
+        implies: &[],
+    },
+    Row {
+        property: Property::Pram,
+        id: "PRAM",
+        name: "pram",
+        aliases: &["fifo", "pram-consistency"],
+        about: "each session sees the writes of every other session in their order",
+        reference: "Lipton and Sandberg 1988",
+        implies: &[Property::Sess3],
+    },
+    Row {
+        property: Property::Cc,
+        id: "CC",
+        name: "causally consistent",
+        aliases: &["causal", "causal-consistency", "cc", "weak-causal"],
+        about: "every read is explained by the writes in its causal past",
+        reference: "Bouajjani et al. 2017",
+        implies: &[Property::Ryw, Property::Wfr, Property::Mw],
+    },
+    Row {
+        property: Property::Cm,
+        id: "CM",
+        name: "causal memory",
+        aliases: &["cm", "causal-memory"],
+        about: "one order of its causal past explains all reads of a session",
+        reference: "Ahamad et al. 1995",
+        implies: &[Property::Cc, Property::Pram, Property::Sess4],
+    },
+    Row {
+        property: Property::Ccv,
+        id: "CCv",
+        name: "convergent causal consistency",
+        aliases: &["causal-plus", "ccv", "causal-convergence"],
+        about: "one arbitration of all writes explains every read by its causal past",
+        reference: "Bouajjani et al. 2017",
+        implies: &[Property::Cc, Property::Sess4],
+    },
+    Row {
+        property: Property::Cp,
+        id: "CP",
+        name: "consistent prefix",
+        aliases: &["prefix", "cp"],
+        about: "every read shows a prefix of one sequence of writes",
+        reference: "Terry 2013",
+        implies: &[Property::Mw, Property::Wfr, Property::Inco],
+    },
+    Row {
+        property: Property::CpS,
+        id: "CP-S",
+        name: "consistent prefix in sessions",
+        aliases: &["monotonic-prefix", "cp-s"],
+        about: "every read shows a prefix of one sequence of writes, growing along each session",
+        reference: "Terry 2013",
+        implies: &[Property::Cp, Property::MrMw, Property::MrWfr],
     },
     Row {
         property: Property::Ryw,
@@ -173,6 +357,159 @@ const TABLE: &[Row] = &[
         aliases: &["durable", "durability", "no-lost-writes", "awl"],
         about: "what was acknowledged is in the final reads, or was legally overwritten",
         reference: "ANOMALIES, section 5",
+        implies: &[],
+    },
+    Row {
+        property: Property::Ec,
+        id: "EC",
+        name: "eventually convergent",
+        aliases: &["convergence", "eventual-consistency", "ec"],
+        about: "after quiescence every node gives the same answer",
+        reference: "Terry et al. 1994; Burckhardt 2014",
+        implies: &[],
+    },
+    Row {
+        property: Property::Res,
+        id: "RES",
+        name: "no resurrected data",
+        aliases: &["resurrected", "res"],
+        about: "what was removed and seen gone does not come back",
+        reference: "ANOMALIES, section 5",
+        implies: &[],
+    },
+    Row {
+        property: Property::Dupid,
+        id: "DUPID",
+        name: "unique ids",
+        aliases: &["duplicate-id", "dupid"],
+        about: "no id is handed out twice",
+        reference: "ANOMALIES, section 7",
+        implies: &[],
+    },
+    Row {
+        property: Property::Cnt,
+        id: "CNT",
+        name: "counter within bounds",
+        aliases: &["counter", "cnt"],
+        about: "a counter shows what was surely added and nothing that could not have been",
+        reference: "Jepsen, checker/counter",
+        implies: &[],
+    },
+    Row {
+        property: Property::Inv,
+        id: "INV",
+        name: "stock accounted for",
+        aliases: &["inventory", "inv"],
+        about: "nothing is sold twice, and what is left adds up",
+        reference: "ANOMALIES, section 7",
+        implies: &[],
+    },
+    Row {
+        property: Property::Bank,
+        id: "BANK",
+        name: "conserved total",
+        aliases: &["bank", "conserved"],
+        about: "every snapshot of the accounts has the same total",
+        reference: "Jepsen, tests.bank",
+        implies: &[],
+    },
+    Row {
+        property: Property::SetLost,
+        id: "SETLOST",
+        name: "no lost elements",
+        aliases: &["set-lost", "setlost"],
+        about: "an element added or seen stays",
+        reference: "Jepsen, checker/set-full",
+        implies: &[],
+    },
+    Row {
+        property: Property::SetStale,
+        id: "SETSTALE",
+        name: "no stale set reads",
+        aliases: &["set-stale", "setstale"],
+        about: "an element that is added is seen by every later read",
+        reference: "Jepsen, checker/set-full",
+        implies: &[],
+    },
+    Row {
+        property: Property::QLost,
+        id: "Q-LOST",
+        name: "no lost messages",
+        aliases: &["queue-lost", "q-lost"],
+        about: "what was enqueued comes out before the queue is found empty for good",
+        reference: "Henzinger, Sezgin and Vafeiadis 2013",
+        implies: &[],
+    },
+    Row {
+        property: Property::QDup,
+        id: "Q-DUP",
+        name: "no duplicated messages",
+        aliases: &["queue-duplicate", "q-dup"],
+        about: "a message is delivered once",
+        reference: "Henzinger, Sezgin and Vafeiadis 2013",
+        implies: &[],
+    },
+    Row {
+        property: Property::QOrd,
+        id: "Q-ORD",
+        name: "messages in order",
+        aliases: &["queue-order", "q-ord"],
+        about: "what was enqueued first comes out first",
+        reference: "Henzinger, Sezgin and Vafeiadis 2013",
+        implies: &[],
+    },
+    Row {
+        property: Property::QUnexp,
+        id: "Q-UNEXP",
+        name: "no unexpected messages",
+        aliases: &["queue-unexpected", "q-unexp"],
+        about: "only what was enqueued comes out",
+        reference: "Henzinger, Sezgin and Vafeiadis 2013",
+        implies: &[],
+    },
+    Row {
+        property: Property::QEmpty,
+        id: "Q-EMPTY",
+        name: "no false empties",
+        aliases: &["queue-empty", "q-empty"],
+        about: "a queue is found empty only when it may have been",
+        reference: "Henzinger, Sezgin and Vafeiadis 2013",
+        implies: &[],
+    },
+    Row {
+        property: Property::Lock,
+        id: "LOCK",
+        name: "mutual exclusion",
+        aliases: &["mutex", "lock"],
+        about: "a lock is held by one client at a time",
+        reference: "ANOMALIES, section 7",
+        implies: &[],
+    },
+    Row {
+        property: Property::Fence,
+        id: "FENCE",
+        name: "rising fencing tokens",
+        aliases: &["fencing", "fence"],
+        about: "each holder of a lock gets a greater token than those before",
+        reference: "ANOMALIES, section 7",
+        implies: &[],
+    },
+    Row {
+        property: Property::Leader,
+        id: "LEADER",
+        name: "one leader at a time",
+        aliases: &["split-brain", "leader"],
+        about: "no two nodes lead in one term or at one time",
+        reference: "ANOMALIES, section 7",
+        implies: &[],
+    },
+    Row {
+        property: Property::Sib,
+        id: "SIB",
+        name: "siblings merged",
+        aliases: &["siblings", "sib"],
+        about: "a multi-value register keeps what is concurrent and drops what was overwritten",
+        reference: "ANOMALIES, section 7",
         implies: &[],
     },
 ];

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use crate::check::atomicity::{self, Atomicity};
 use crate::check::metrics::{StaleRead, Staleness, Times};
 use crate::history::{Datatype, History, KeyId, Rank, TxnId, ValueId};
 use crate::model::{Function, Kind, Nanos};
@@ -14,7 +15,13 @@ pub(super) fn measure(history: &History, broken: Option<&[Range<Nanos>]>) -> Opt
     let by_key = history.by_key();
     let (mut reads, mut during_faults) = (0, 0);
     let (mut times, mut behind, mut worst) = (Times::default(), Vec::new(), None::<StaleRead>);
+    let mut atomicity: Option<Atomicity> = None;
     for key in history.keys() {
+        let of_key = atomicity::measure(history, key, by_key.group(key.0));
+        atomicity = match (atomicity, of_key) {
+            (Some(one), Some(other)) => Some(one.join(other)),
+            (one, other) => one.or(other),
+        };
         let Some(object) = Object::new(history, key, by_key.group(key.0)) else { continue };
         reads += object.reads.len() as u64;
         for mut stale in object.stale(history) {
@@ -40,7 +47,14 @@ pub(super) fn measure(history: &History, broken: Option<&[Range<Nanos>]>) -> Opt
         let place = (behind.len() * percent).div_ceil(100).saturating_sub(1);
         behind.get(place).copied().unwrap_or(0)
     };
+    let mut visible = times.clone();
+    visible.record_many(Nanos(0), reads - behind.len() as u64);
+    if broken.is_none() {
+        atomicity = atomicity.map(Atomicity::without_times);
+    }
     (reads > 0).then(|| Staleness {
+        atomicity,
+        visible: visible.read().filter(|_| broken.is_some()),
         reads,
         stale: behind.len() as u64,
         during_faults,
@@ -221,17 +235,17 @@ fn reads<'h>(
 }
 
 /// Counts marked places from one on (Fenwick 1994).
-struct Tree {
+pub(super) struct Tree {
     counts: Vec<u64>,
     total: u64,
 }
 
 impl Tree {
-    fn new(places: usize) -> Self {
+    pub(super) fn new(places: usize) -> Self {
         Self { counts: vec![0; places + 1], total: 0 }
     }
 
-    fn add(&mut self, place: usize) {
+    pub(super) fn add(&mut self, place: usize) {
         self.total += 1;
         let mut at = place + 1;
         while at < self.counts.len() {
@@ -240,7 +254,7 @@ impl Tree {
         }
     }
 
-    fn from(&self, place: usize) -> u64 {
+    pub(super) fn from(&self, place: usize) -> u64 {
         let (mut before, mut at) = (0, place);
         while at > 0 {
             before += self.counts[at];

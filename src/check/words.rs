@@ -62,3 +62,8 @@ pub(super) fn deed(history: &History, txn: Txn<'_>, only: Option<KeyId>) -> Stri
         .collect();
     format!("{} (#{}{})", parts.join(" and "), txn.index(), place(history, txn))
 }
+
+/// When an operation returned: `#7 at 1.204 s`.
+pub(super) fn moment(txn: Txn<'_>) -> String {
+    format!("#{} at {}", txn.index(), txn.returned_at())
+}

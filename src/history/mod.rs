@@ -29,7 +29,9 @@ mod values;
 mod write;
 
 pub use builder::{Builder, Line, Malformed, Operation};
-pub use columns::{Access, FaultWindow, History, KeyId, NodeId, Rank, SessionId, Txn, TxnId};
+pub use columns::{
+    Access, FaultWindow, Grouped, History, KeyId, NodeId, Rank, SessionId, Txn, TxnId,
+};
 pub use datatype::Datatype;
 pub use format::Format;
 pub use header::{Expectations, Header};

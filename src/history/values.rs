@@ -213,6 +213,15 @@ impl Values {
         (node.prefix < ROOT).then_some((ValueId(node.prefix), ValueId(node.last)))
     }
 
+    /// Every list but the empty one: its id, its prefix and its last element. A prefix comes before
+    /// the lists that extend it.
+    pub fn lists(&self) -> impl Iterator<Item = (ValueId, ValueId, ValueId)> + '_ {
+        (0..self.nodes.len() as u32).map(ValueId).filter_map(|id| {
+            let (prefix, last) = self.split(id)?;
+            Some((id, prefix, last))
+        })
+    }
+
     /// The elements of a list from the last to the first; nothing if it is no list.
     pub fn backwards(&self, id: ValueId) -> impl Iterator<Item = ValueId> + '_ {
         let mut at = id;

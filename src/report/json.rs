@@ -149,6 +149,12 @@ fn metrics(report: &Report<'_>) -> Tree {
             "stale": staleness.stale,
             "during_faults": metrics.clock.then_some(staleness.during_faults),
             "time_ns": staleness.time.as_ref().map(quantiles),
+            "visible_ns": staleness.visible.as_ref().map(quantiles),
+            "atomicity": staleness.atomicity.map(|atomicity| json!({
+                "delta_ns": atomicity.delta,
+                "k_at_least": atomicity.versions_at_least,
+                "k_at_most": atomicity.versions_at_most,
+            })),
             "versions": {
                 "p50": staleness.versions_p50,
                 "p95": staleness.versions_p95,

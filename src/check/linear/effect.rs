@@ -6,12 +6,12 @@ use crate::model::{Function, Kind};
 
 /// What an operation requires of a register and what it does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Effect {
+pub(in crate::check) struct Effect {
     /// What the register held before; `None` if it does not matter. `UNKNOWN`, which no register
     /// ever holds, for a transaction that contradicts itself.
-    pub(super) old: Option<ValueId>,
+    pub(in crate::check) old: Option<ValueId>,
     /// What it holds afterwards; `None` if it is left alone. `UNKNOWN` if nobody knows.
-    pub(super) new: Option<ValueId>,
+    pub(in crate::check) new: Option<ValueId>,
 }
 
 /// An operation on one register that constrains something, with all that the monitor needs of it:
@@ -46,7 +46,7 @@ pub(super) fn rows(object: &Object<'_>) -> Vec<Row> {
 
 /// The effect of `txn` on `key`; `None` if it constrains nothing: it failed, or it is a read that
 /// did not return.
-pub(super) fn effect(txn: Txn<'_>, key: KeyId) -> Option<Effect> {
+pub(in crate::check) fn effect(txn: Txn<'_>, key: KeyId) -> Option<Effect> {
     let kind = txn.kind();
     if kind == Kind::Fail {
         return None;

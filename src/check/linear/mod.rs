@@ -3,7 +3,8 @@
 //!
 //! It is local: a history has such an order if and only if each key has one, so keys are judged by
 //! themselves and in parallel. Where the written values tell which write was read, `chains` decides
-//! in linear time (`register`, `growing`); everything else goes to the budgeted `search`. A
+//! in linear time (`register`, `growing`), as do monitors of queues, stacks and priority queues
+//! (`container`) in O(n log n); everything else goes to the budgeted `search`. A
 //! certificate pass that replays the order of completion would read the same columns and look up the
 //! same values as the linear test (0.1 µs an operation), so there is none.
 //!
@@ -11,9 +12,15 @@
 //! time or never (specification 1.2). A compare-and-set that failed proves nothing.
 
 mod chains;
-mod effect;
+mod container;
+mod container_proof;
+pub(in crate::check) mod effect;
+mod fifo;
+mod greatest;
 mod growing;
 mod growing_proof;
+mod instants;
+mod lifo;
 mod models;
 mod object;
 mod register;
@@ -24,6 +31,7 @@ mod shrink;
 
 use rayon::prelude::*;
 
+use crate::check::linear::container::Order;
 use crate::check::linear::object::{Judgement, Object};
 use crate::check::{Anomaly, Limits, Property, Status, Verdict};
 use crate::history::{Datatype, History, KeyId, Txn, ValueId};
@@ -69,6 +77,9 @@ fn judge(object: &Object<'_>) -> Judgement {
         Datatype::Text => searched::text(object),
         Datatype::Counter => searched::counter(object),
         Datatype::Lock => searched::lock(object),
+        Datatype::Queue => container::judge(object, Order::Fifo),
+        Datatype::Stack => container::judge(object, Order::Lifo),
+        Datatype::PriorityQueue => container::judge(object, Order::Greatest),
         Datatype::Mixed => Judgement::Unknown(format!(
             "{} is used as objects of several datatypes at once",
             object.name()

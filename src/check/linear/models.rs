@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::check::linear::container::Order;
 use crate::check::linear::effect::Effect;
 use crate::check::linear::search::{Call, SequentialSpec};
 use crate::history::{Rank, ValueId};
@@ -291,5 +292,81 @@ impl SequentialSpec for Lock {
 
     fn looks(&self, _op: &LockOp) -> bool {
         true
+    }
+}
+
+/// A queue, a stack or a priority queue. Elements are numbered, those of a priority queue by size.
+pub(super) struct Container {
+    pub(super) order: Order,
+}
+
+/// An operation on a container.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ContainerOp {
+    /// Puts an element in.
+    Put(u32),
+    /// Took this element out.
+    Take(u32),
+    /// Took out whatever was next.
+    TakeAny,
+    /// Looked at the element that is next.
+    Peek(u32),
+    /// Found nothing.
+    Empty,
+}
+
+impl SequentialSpec for Container {
+    /// What is inside; the next at the end.
+    type State = Vec<u32>;
+    type Op = ContainerOp;
+
+    fn init(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn step(&self, state: &Vec<u32>, op: &ContainerOp) -> Option<Vec<u32>> {
+        let next = state.last();
+        let fits = match op {
+            ContainerOp::Put(_) => true,
+            ContainerOp::Take(element) | ContainerOp::Peek(element) => next == Some(element),
+            ContainerOp::TakeAny => next.is_some(),
+            ContainerOp::Empty => next.is_none(),
+        };
+        if !fits {
+            return None;
+        }
+        let mut after = state.clone();
+        match op {
+            ContainerOp::Put(element) => {
+                let place = match self.order {
+                    Order::Fifo => 0,
+                    Order::Lifo => after.len(),
+                    Order::Greatest => after.partition_point(|one| one < element),
+                };
+                after.insert(place, *element);
+            }
+            ContainerOp::Take(_) | ContainerOp::TakeAny => {
+                after.pop();
+            }
+            ContainerOp::Peek(_) | ContainerOp::Empty => {}
+        }
+        Some(after)
+    }
+
+    fn is_read(&self, op: &ContainerOp) -> bool {
+        matches!(op, ContainerOp::Peek(_) | ContainerOp::Empty)
+    }
+
+    fn looks(&self, op: &ContainerOp) -> bool {
+        self.is_read(op) || matches!(op, ContainerOp::Take(_))
+    }
+
+    /// What nobody saw can go: an order without it, and without the indeterminate take that may have
+    /// taken it, is an order still.
+    fn is_superfluous(&self, write: &Call<ContainerOp>, kept: &[Call<ContainerOp>]) -> bool {
+        let ContainerOp::Put(element) = write.op else { return false };
+        !kept.iter().any(|call| {
+            matches!(call.op, ContainerOp::Take(one) | ContainerOp::Peek(one) if one == element)
+        })
     }
 }

@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
+use crate::check::Limits;
+use crate::check::linear::container::Order;
 use crate::check::linear::effect::{Effect, Row};
 use crate::check::linear::models::{
-    Counter, CounterOp, List, ListOp, Lock, LockOp, Register, Set, SetOp, Text, TextOp, set_member,
+    Container, ContainerOp, Counter, CounterOp, List, ListOp, Lock, LockOp, Register, Set, SetOp,
+    Text, TextOp, set_member,
 };
 use crate::check::linear::object::{Finding, Judgement, Numbers, Object};
 use crate::check::linear::search::{Call, Outcome, SequentialSpec, search};
@@ -178,11 +183,57 @@ pub(super) fn lock(object: &Object<'_>) -> Judgement {
     decide(object, &Lock, &calls)
 }
 
+/// A queue, a stack or a priority queue.
+pub(super) fn container(object: &Object<'_>, order: Order) -> Judgement {
+    let values = object.history.values();
+    let put = |access: Access| {
+        matches!(access.function, Function::Enqueue | Function::Push | Function::Insert)
+    };
+    // Elements are numbered, those of a priority queue by size.
+    let mut sorted: Vec<(i64, ValueId)> = Vec::new();
+    for (txn, access) in object.accesses() {
+        if access.value == ValueId::NULL || access.value == ValueId::UNKNOWN {
+            if put(access) {
+                return odd(txn, "an element");
+            }
+            continue;
+        }
+        match values.int(access.value) {
+            Some(number) => sorted.push((number, access.value)),
+            None if order == Order::Greatest => return odd(txn, "a number"),
+            None => sorted.push((0, access.value)),
+        }
+    }
+    sorted.sort_unstable();
+    sorted.dedup();
+    let numbers: FxHashMap<ValueId, u32> = sorted.into_iter().map(|one| one.1).zip(0..).collect();
+    let mut calls = Vec::new();
+    for (txn, access) in object.accesses() {
+        let number = numbers.get(&access.value).copied();
+        let op = match (access.function, number) {
+            (_, Some(number)) if put(access) => ContainerOp::Put(number),
+            (Function::Peek, _) if !is_answer(txn, access) => continue,
+            (Function::Peek, Some(number)) => ContainerOp::Peek(number),
+            (Function::Peek, None) => ContainerOp::Empty,
+            _ if txn.kind() != Kind::Ok => ContainerOp::TakeAny,
+            _ if access.value == ValueId::UNKNOWN => return odd(txn, "what it took"),
+            (_, Some(number)) => ContainerOp::Take(number),
+            (_, None) => ContainerOp::Empty,
+        };
+        calls.push(call(txn, op));
+    }
+    // A step copies all that is inside.
+    let puts = calls.iter().filter(|call| matches!(call.op, ContainerOp::Put(_))).count() as u64;
+    let steps = object.limits.search_steps.saturating_mul(16) / (16 + puts);
+    let limits = Limits { search_steps: steps, ..object.limits.clone() };
+    decide(&Object { limits: &limits, ..*object }, &Container { order }, &calls)
+}
+
 fn is_answer(txn: Txn<'_>, access: Access) -> bool {
     txn.kind() == Kind::Ok && access.value != ValueId::UNKNOWN
 }
 
-fn odd(txn: Txn<'_>, expected: &str) -> Judgement {
+pub(super) fn odd(txn: Txn<'_>, expected: &str) -> Judgement {
     let (index, function) = (txn.index(), txn.function().name());
     Judgement::Unknown(format!("the {function} #{index} does not tell {expected}"))
 }

@@ -8,7 +8,7 @@
 mod certificate;
 mod counters;
 mod guarantees;
-mod model;
+pub(super) mod model;
 mod view;
 mod visible;
 mod witness;
@@ -26,7 +26,7 @@ use crate::history::{Datatype, History, KeyId, Txn};
 use certificate::Certificate;
 use counters::counters;
 use guarantees::Guarantees;
-use model::{Findings, Model};
+use model::{Findings, Model, more};
 use view::{Answer, Question};
 use witness::witness;
 
@@ -338,23 +338,11 @@ fn undecided(
             more(contradictory.len())
         ));
     }
-    let mut left_out = findings.left_out.values().filter(|reason| !reason.is_empty());
-    if let Some(reason) = left_out.next() {
-        return Some(format!("{reason}; the key was left out{}", more(left_out.count() + 1)));
-    }
-    if let Some(session) = findings.overlapping.first() {
-        return Some(format!(
-            "operations of session {} overlap, so it has no order{}",
-            history.session_name(*session),
-            more(findings.overlapping.len())
-        ));
+    if let Some(reason) = findings.reason(history) {
+        return Some(reason);
     }
     (!has_reads)
         .then(|| "no reads of registers, lists, sets or counters in this history".to_owned())
-}
-
-fn more(all: usize) -> String {
-    if all > 1 { format!(" (and so for {} more)", all - 1) } else { String::new() }
 }
 
 /// What the verdicts do not cover.

@@ -13,13 +13,13 @@ use crate::model::{Function, Kind};
 /// The operations that take part: every `ok` one, and indeterminate writes that somebody read
 /// (specification 1.2.2 and 1.2.7). They are numbered 0 and on, by invocation.
 #[derive(Clone, Default)]
-pub(super) struct Model {
-    pub(super) txns: Vec<TxnId>,
+pub(in crate::check) struct Model {
+    pub(in crate::check) txns: Vec<TxnId>,
     /// The session; [`NO_SESSION`] if its operations overlap, so that it has no order.
-    pub(super) session: Vec<u32>,
+    pub(in crate::check) session: Vec<u32>,
     /// The place in the session.
-    pub(super) position: Vec<u32>,
-    pub(super) ok: Vec<bool>,
+    pub(in crate::check) position: Vec<u32>,
+    pub(in crate::check) ok: Vec<bool>,
     first_read: Vec<u32>,
     reads: Vec<Read>,
     first_write: Vec<u32>,
@@ -30,34 +30,59 @@ pub(super) struct Model {
 }
 
 /// The session of an operation whose session has no order.
-pub(super) const NO_SESSION: u32 = u32::MAX;
+pub(in crate::check) const NO_SESSION: u32 = u32::MAX;
 
 /// One read of one key.
 #[derive(Clone, Copy)]
-pub(super) struct Read {
-    pub(super) key: KeyId,
-    pub(super) datatype: Datatype,
+pub(in crate::check) struct Read {
+    pub(in crate::check) key: KeyId,
+    pub(in crate::check) datatype: Datatype,
     /// Whether it saw the initial value of a register.
-    pub(super) is_null: bool,
+    pub(in crate::check) is_null: bool,
     /// Where its sources begin; prefixes of one list begin at the same place.
-    pub(super) start: u32,
+    pub(in crate::check) start: u32,
     len: u32,
 }
 
 /// What was left out of a model, and what was found while building it.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(in crate::check) struct Findings {
     /// Keys that cannot be judged, with the reason.
-    pub(super) left_out: BTreeMap<KeyId, String>,
+    pub(in crate::check) left_out: BTreeMap<KeyId, String>,
     /// Sessions whose operations overlap.
-    pub(super) overlapping: Vec<SessionId>,
+    pub(in crate::check) overlapping: Vec<SessionId>,
     /// Reads of values that nobody wrote, or whose writes all failed.
-    pub(super) thin: Vec<(TxnId, KeyId, ValueId)>,
+    pub(in crate::check) thin: Vec<(TxnId, KeyId, ValueId)>,
+}
+
+impl Findings {
+    /// Why what was left out leaves the rest undecided.
+    pub(in crate::check) fn reason(&self, history: &History) -> Option<String> {
+        let mut left_out = self.left_out.values().filter(|reason| !reason.is_empty());
+        if let Some(reason) = left_out.next() {
+            return Some(format!("{reason}; the key was left out{}", more(left_out.count() + 1)));
+        }
+        let session = self.overlapping.first()?;
+        Some(format!(
+            "operations of session {} overlap, so it has no order{}",
+            history.session_name(*session),
+            more(self.overlapping.len())
+        ))
+    }
+}
+
+/// ` (and so for 3 more)`, or nothing.
+pub(super) fn more(all: usize) -> String {
+    if all > 1 { format!(" (and so for {} more)", all - 1) } else { String::new() }
 }
 
 impl Model {
     /// The model of a whole history, but for the keys to be left out.
-    pub(super) fn new(history: &History, writers: &Writers, findings: &mut Findings) -> Self {
+    pub(in crate::check) fn new(
+        history: &History,
+        writers: &Writers,
+        findings: &mut Findings,
+    ) -> Self {
         let mut builder = Builder {
             history,
             writers,
@@ -73,49 +98,54 @@ impl Model {
     }
 
     /// How many operations there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::check) fn len(&self) -> usize {
         self.txns.len()
     }
 
     /// What an operation read; empty unless it is `ok`.
-    pub(super) fn reads(&self, op: u32) -> &[Read] {
+    pub(in crate::check) fn reads(&self, op: u32) -> &[Read] {
         &self.reads
             [self.first_read[op as usize] as usize..self.first_read[op as usize + 1] as usize]
     }
 
     /// The keys an operation wrote.
-    pub(super) fn writes(&self, op: u32) -> &[KeyId] {
+    pub(in crate::check) fn writes(&self, op: u32) -> &[KeyId] {
         let (begin, end) = (self.first_write[op as usize], self.first_write[op as usize + 1]);
         &self.writes[begin as usize..end as usize]
     }
 
     /// The place of an operation's first write among all writes.
-    pub(super) fn first_write(&self, op: u32) -> usize {
+    pub(in crate::check) fn first_write(&self, op: u32) -> usize {
         self.first_write[op as usize] as usize
     }
 
     /// How many writes there are.
-    pub(super) fn write_count(&self) -> usize {
+    pub(in crate::check) fn write_count(&self) -> usize {
         self.writes.len()
     }
 
     /// Whether an operation writes.
-    pub(super) fn is_write(&self, op: u32) -> bool {
+    pub(in crate::check) fn is_write(&self, op: u32) -> bool {
         self.first_write[op as usize] != self.first_write[op as usize + 1]
     }
 
     /// Whether an operation writes a key.
-    pub(super) fn writes_key(&self, op: u32, key: KeyId) -> bool {
+    pub(in crate::check) fn writes_key(&self, op: u32, key: KeyId) -> bool {
         self.writes(op).contains(&key)
     }
 
     /// Whose writes a read saw: the writer of a register's version, or of every element in order.
-    pub(super) fn sources(&self, read: &Read) -> &[u32] {
+    pub(in crate::check) fn sources(&self, read: &Read) -> &[u32] {
         &self.sources[read.start as usize..(read.start + read.len) as usize]
     }
 
+    /// The sources in some places: a part of what [`Self::sources`] gives of a list or set.
+    pub(in crate::check) fn sources_between(&self, begin: u32, end: u32) -> &[u32] {
+        &self.sources[begin as usize..end as usize]
+    }
+
     /// Whose writes all reads of an operation saw, itself excluded (`rf`).
-    pub(super) fn read_from(&self, op: u32) -> impl Iterator<Item = u32> + '_ {
+    pub(in crate::check) fn read_from(&self, op: u32) -> impl Iterator<Item = u32> + '_ {
         self.reads(op)
             .iter()
             .flat_map(|read| self.sources(read).iter().copied())
@@ -123,17 +153,17 @@ impl Model {
     }
 
     /// Whether any operation read anything.
-    pub(super) fn has_reads(&self) -> bool {
+    pub(in crate::check) fn has_reads(&self) -> bool {
         !self.reads.is_empty()
     }
 
     /// How many sessions there may be.
-    pub(super) fn session_count(&self) -> usize {
+    pub(in crate::check) fn session_count(&self) -> usize {
         self.session_starts.len() - 1
     }
 
     /// The operations of a session, in order.
-    pub(super) fn members(&self, session: u32) -> &[u32] {
+    pub(in crate::check) fn members(&self, session: u32) -> &[u32] {
         &self.session_members[self.member_range(session)]
     }
 
@@ -144,7 +174,7 @@ impl Model {
 
     /// The model of some operations alone, given in ascending order; `None` if one of them read from
     /// an operation that is not among them. Indeterminate writes that nobody reads any more go.
-    pub(super) fn restrict(&self, ops: &[u32]) -> Option<Self> {
+    pub(in crate::check) fn restrict(&self, ops: &[u32]) -> Option<Self> {
         let mut observed: Vec<u32> = ops.iter().flat_map(|op| self.read_from(*op)).collect();
         observed.sort_unstable();
         let ops: Vec<u32> = ops

@@ -1,0 +1,267 @@
+//! Duplicated effects and ids: DUPEL (ANOMALIES section 6) and DUPID (section 7).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use crate::check::words::{key_name, place, read_phrase, session_name, shown};
+use crate::check::writers::Writers;
+use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
+use crate::history::{Datatype, History, KeyId, Txn, TxnId, ValueId, Values};
+use crate::model::{Function, Kind};
+
+/// Judges whether every element of a list or set that was read is there as often as it can be: once
+/// for each append that did not fail, and once in a set.
+///
+/// `None` if no list or set was read. O(n + all distinct lists read).
+pub fn elements(history: &History, limits: &Limits) -> Option<Verdict> {
+    let mut found = Found::new(limits);
+    let mut writers = None;
+    let mut repeats = None;
+    let mut told: BTreeSet<(KeyId, ValueId)> = BTreeSet::new();
+    for txn in history.txns().filter(|txn| txn.is_ok()) {
+        for access in txn.accesses() {
+            let datatype = history.datatype(access.key);
+            let is_read = access.function == Function::Read
+                && matches!(datatype, Datatype::List | Datatype::Set)
+                && history.values().is_list(access.value);
+            if !is_read {
+                continue;
+            }
+            found.looked_at += 1;
+            let repeats = repeats.get_or_insert_with(|| repeats_of(history.values()));
+            for (element, times) in repeated(history.values(), repeats, access.value) {
+                let writers = writers
+                    .get_or_insert_with(|| Writers::new(history, history.txns().map(|txn| txn.id)));
+                let writes: Vec<TxnId> = writers
+                    .all(access.key, element)
+                    .filter(|txn| history.txn(*txn).kind() != Kind::Fail)
+                    .collect();
+                let most = if datatype == Datatype::Set { 1 } else { writes.len() };
+                if times > most && told.insert((access.key, element)) {
+                    found.add(|| doubled(history, txn, access.key, element, times, &writes));
+                }
+            }
+        }
+    }
+    found.verdict(Property::Dupel)
+}
+
+/// For each list, by its number: its longest prefix, itself included, whose last element is there a
+/// second time; `NULL` if there is none, and for what is no list.
+fn repeats_of(values: &Values) -> Vec<ValueId> {
+    // The lists that extend each list by one element.
+    let mut starts = vec![0_u32; values.len() + 1];
+    for (_, prefix, _) in values.lists() {
+        starts[prefix.index() + 1] += 1;
+    }
+    for at in 0..values.len() {
+        starts[at + 1] += starts[at];
+    }
+    let mut next = starts.clone();
+    let mut longer = vec![(ValueId::NULL, ValueId::NULL); starts[values.len()] as usize];
+    for (list, prefix, last) in values.lists() {
+        let place = &mut next[prefix.index()];
+        longer[*place as usize] = (list, last);
+        *place += 1;
+    }
+    let mut repeats = vec![ValueId::NULL; values.len()];
+    // How often each element is on the way from the empty list to the one looked at.
+    let mut times = vec![0_u32; values.len()];
+    let mut stack = vec![(ValueId::EMPTY, None, starts[ValueId::EMPTY.index()])];
+    while let Some((list, last, at)) = stack.last_mut() {
+        if *at < starts[list.index() + 1] {
+            let (longer, element) = longer[*at as usize];
+            *at += 1;
+            let inherited = repeats[list.index()];
+            times[element.index()] += 1;
+            let is_repeat = times[element.index()] > 1;
+            repeats[longer.index()] = if is_repeat { longer } else { inherited };
+            stack.push((longer, Some(element), starts[longer.index()]));
+        } else {
+            if let Some(element) = *last {
+                times[element.index()] -= 1;
+            }
+            stack.pop();
+        }
+    }
+    repeats
+}
+
+/// The elements that a list holds more than once, and how often.
+fn repeated(values: &Values, repeats: &[ValueId], list: ValueId) -> BTreeMap<ValueId, usize> {
+    let mut times = BTreeMap::new();
+    let mut at = list;
+    while let Some((prefix, last)) = values.split(repeats[at.index()]) {
+        *times.entry(last).or_insert(1) += 1;
+        at = prefix;
+    }
+    times
+}
+
+fn doubled(
+    history: &History,
+    read: Txn<'_>,
+    key: KeyId,
+    element: ValueId,
+    times: usize,
+    writes: &[TxnId],
+) -> Anomaly {
+    let tried = match writes {
+        [] => "nobody added".to_owned(),
+        [one] => format!("#{} added once", history.txn(*one).index()),
+        many => format!("was added {} times", many.len()),
+    };
+    let sentence = format!(
+        "{}: {} is there {times} times, which {tried}; an effect was applied again (a blind retry, or a \
+         log applied twice)",
+        read_phrase(history, read, key),
+        shown(history, element),
+    );
+    let mut operations = writes.to_vec();
+    operations.push(read.id);
+    anomaly(Property::Dupel, "duplicate-element", key, read, operations, Vec::new(), sentence)
+}
+
+/// Judges whether every id was handed out once.
+///
+/// An id of unknown outcome is no id: gaps are legal. Ids that fall along real time are counted in
+/// the reason, not accused: few stores promise rising ones. `None` if no id was handed out. O(n log n).
+pub fn ids(history: &History, limits: &Limits) -> Option<Verdict> {
+    let mut found = Found::new(limits);
+    let mut owners: FxHashMap<(KeyId, ValueId), TxnId> = FxHashMap::default();
+    let mut handed: Vec<(KeyId, Txn<'_>, ValueId)> = Vec::new();
+    for txn in history.txns().filter(|txn| txn.is_ok()) {
+        for access in txn.accesses().filter(|access| access.function == Function::NewId) {
+            if matches!(access.value, ValueId::NULL | ValueId::UNKNOWN) {
+                continue;
+            }
+            found.looked_at += 1;
+            handed.push((access.key, txn, access.value));
+            match owners.get(&(access.key, access.value)) {
+                Some(first) => {
+                    let first = history.txn(*first);
+                    found.add(|| handed_twice(history, access.key, access.value, [first, txn]));
+                }
+                None => {
+                    owners.insert((access.key, access.value), txn.id);
+                }
+            }
+        }
+    }
+    let asked = || history.txns().flat_map(Txn::accesses).any(|a| a.function == Function::NewId);
+    if found.looked_at == 0 && asked() {
+        return Some(Verdict::unknown(Property::Dupid, "no id was handed out for certain"));
+    }
+    let mut verdict = found.verdict(Property::Dupid)?;
+    let fallen = regressions(history, &handed);
+    if fallen > 0 {
+        verdict.reason = Some(format!(
+            "{fallen} of {} ids are not above one handed out before: no failure unless rising ids were promised",
+            handed.len()
+        ));
+    }
+    Some(verdict)
+}
+
+/// How many ids are not greater than one that was handed out before they were asked for.
+fn regressions(history: &History, handed: &[(KeyId, Txn<'_>, ValueId)]) -> u64 {
+    let mut keys: BTreeMap<KeyId, Vec<(Txn<'_>, i64)>> = BTreeMap::new();
+    for (key, txn, id) in handed {
+        if let Some(id) = history.values().int(*id) {
+            keys.entry(*key).or_default().push((*txn, id));
+        }
+    }
+    let mut fallen = 0;
+    for ids in keys.values() {
+        let mut returns: Vec<(Txn<'_>, i64)> = ids.clone();
+        returns.sort_unstable_by_key(|(txn, _)| txn.returned());
+        let (mut next, mut greatest) = (0, None);
+        for (txn, id) in ids {
+            while let Some((before, id)) = returns.get(next).filter(|(one, _)| one.precedes(*txn)) {
+                debug_assert!(before.id != txn.id);
+                greatest = greatest.max(Some(*id));
+                next += 1;
+            }
+            fallen += u64::from(greatest.is_some_and(|greatest| greatest >= *id));
+        }
+    }
+    fallen
+}
+
+fn handed_twice(history: &History, key: KeyId, id: ValueId, [one, other]: [Txn<'_>; 2]) -> Anomaly {
+    let id = shown(history, id);
+    let whose = |txn: Txn<'_>| {
+        let session = session_name(history, txn);
+        format!("{session} (#{}{}, {})", txn.index(), place(history, txn), txn.returned_at())
+    };
+    let sentence = format!(
+        "{} handed out id {id} to {} and again to {}",
+        key_name(history, key),
+        whose(one),
+        whose(other)
+    );
+    let step = |from: Txn<'_>, to: Txn<'_>| Step {
+        from: from.id,
+        to: to.id,
+        edge: Edge::Rw,
+        why: format!("#{} took {id}, which #{} must have found free", to.index(), from.index()),
+    };
+    let cycle = vec![step(one, other), step(other, one)];
+    let operations = vec![one.id, other.id];
+    anomaly(Property::Dupid, "duplicate-id", key, other, operations, cycle, sentence)
+}
+
+struct Found {
+    keep: usize,
+    anomalies: Vec<Anomaly>,
+    count: u64,
+    looked_at: u64,
+}
+
+impl Found {
+    fn new(limits: &Limits) -> Self {
+        Self { keep: limits.anomalies.max(1), anomalies: Vec::new(), count: 0, looked_at: 0 }
+    }
+
+    fn add(&mut self, anomaly: impl FnOnce() -> Anomaly) {
+        self.count += 1;
+        if self.anomalies.len() < self.keep {
+            self.anomalies.push(anomaly());
+        }
+    }
+
+    fn verdict(self, property: Property) -> Option<Verdict> {
+        if self.count > 0 {
+            return Some(Verdict {
+                count: self.count,
+                ..Verdict::invalid(property, self.anomalies)
+            });
+        }
+        (self.looked_at > 0).then(|| Verdict::valid(property))
+    }
+}
+
+fn anomaly(
+    property: Property,
+    kind: &'static str,
+    key: KeyId,
+    of: Txn<'_>,
+    mut operations: Vec<TxnId>,
+    cycle: Vec<Step>,
+    sentence: String,
+) -> Anomaly {
+    operations.sort_unstable();
+    operations.dedup();
+    Anomaly {
+        property,
+        kind,
+        set: vec![property],
+        key: Some(key),
+        session: Some(of.session()),
+        operations,
+        cycle,
+        assumes: Vec::new(),
+        sentence,
+    }
+}

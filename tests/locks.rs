@@ -1,0 +1,110 @@
+//! Locks, fencing tokens and leadership against their definitions.
+#![expect(clippy::print_stdout, reason = "a test says what it skips and how its cases are spread")]
+
+#[path = "oracle/locks.rs"]
+mod oracle;
+
+use oracle::{Act, Deed, build};
+use rashomon::check::{Limits, Property, Status, Verdict, locks};
+use rashomon::history::{History, read};
+use rashomon::model::{Kind, Random};
+use rayon::prelude::*;
+
+fn verdict(history: &History, property: Property) -> Option<Verdict> {
+    let verdicts = locks::check(history, &Limits::default());
+    verdicts.into_iter().find(|one| one.property == property)
+}
+
+/// Compares a verdict with the definition on 100,000 random histories; how many violate it.
+fn compare(
+    property: Property,
+    generate: fn(&mut Random) -> Vec<Deed>,
+    is_violated: fn(&[Deed]) -> bool,
+) -> usize {
+    let violated: usize = (0..100_000_u64)
+        .into_par_iter()
+        .map(|seed| {
+            let deeds = generate(&mut Random::stream(seed, property.id()));
+            let history = build(&deeds);
+            let truth = is_violated(&deeds);
+            let Some(verdict) = verdict(&history, property) else {
+                assert!(!truth, "{history:?}");
+                return 0;
+            };
+            assert_eq!(verdict.status == Status::Invalid, truth, "{history:?} {verdict:?}");
+            assert_eq!(verdict.status == Status::Unknown, verdict.reason.is_some());
+            for anomaly in &verdict.anomalies {
+                let alone = history.subset(&anomaly.operations);
+                let again = self::verdict(&alone, property).map(|one| one.status);
+                assert_eq!(again, Some(Status::Invalid), "{history:?} {anomaly:?}");
+                assert!(!anomaly.sentence.is_empty());
+            }
+            usize::from(truth)
+        })
+        .sum();
+    println!("{}: {violated} of 100000 violated", property.id());
+    violated
+}
+
+#[test]
+fn double_holds_are_those_of_the_definition() {
+    let violated = compare(Property::Lock, oracle::random_locks, oracle::double_hold);
+    assert!((5_000..90_000).contains(&violated), "{violated}");
+}
+
+#[test]
+fn tokens_must_grow_as_defined() {
+    let violated = compare(Property::Fence, oracle::random_locks, oracle::token_not_growing);
+    assert!((5_000..90_000).contains(&violated), "{violated}");
+}
+
+#[test]
+fn leaders_are_those_of_the_definition() {
+    let violated = compare(Property::Leader, oracle::random_claims, oracle::split_brain);
+    assert!((5_000..90_000).contains(&violated), "{violated}");
+}
+
+#[test]
+fn the_examples_of_the_specification_get_their_verdicts() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/spec/examples");
+    let Ok(index) = std::fs::read_to_string(folder.join("index.json")) else {
+        println!("skipped: no ../shared");
+        return;
+    };
+    let index: serde_json::Value = serde_json::from_str(&index).expect("JSON");
+    let mut judged = 0;
+    for example in index["examples"].as_array().expect("examples") {
+        let file = example["file"].as_str().expect("file");
+        for property in [Property::Lock, Property::Fence, Property::Leader] {
+            let Some(expected) = example["expect"][property.id()].as_str() else { continue };
+            let history = read(&folder.join(file), None).expect("an example");
+            let status = verdict(&history, property).map(|one| one.status);
+            let expected = if expected == "ok" { Status::Valid } else { Status::Invalid };
+            assert_eq!(status, Some(expected), "{file} {}", property.id());
+            judged += 1;
+        }
+    }
+    assert_eq!(judged, 8);
+}
+
+#[test]
+fn what_nobody_knows_is_undecided() {
+    let deed = |session, act, time| Deed {
+        session,
+        act,
+        kind: Kind::Ok,
+        invoked: time,
+        returned: time + 1,
+    };
+    // Both may have expired at any time.
+    let history = build(&[deed(0, Act::Acquire(None), 0), deed(1, Act::Acquire(None), 5)]);
+    let lock = verdict(&history, Property::Lock).expect("there is a lock");
+    assert_eq!(lock.status, Status::Unknown, "{lock:?}");
+    assert_eq!(verdict(&history, Property::Fence), None);
+    assert_eq!(verdict(&history, Property::Leader), None);
+    let claim = |node| Act::Leader { node, term: None, epoch: None };
+    let history = build(&[deed(0, claim(0), 0), deed(1, claim(1), 5)]);
+    let leader = verdict(&history, Property::Leader).expect("there are leaders");
+    assert_eq!(leader.status, Status::Unknown, "{leader:?}");
+    assert_eq!(verdict(&history, Property::Lock), None);
+}
