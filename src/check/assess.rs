@@ -8,8 +8,7 @@ use crate::check::{
     inventory, linear, locks, lost_update, order, prefix, provenance, queues, regular,
     resurrection, session, set_full, siblings, torn,
 };
-use crate::history::{Datatype, Expectations, History, Rank, Txn};
-use crate::model::Function;
+use crate::history::{Datatype, Expectations, History, Rank};
 
 /// What was expected of a history.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -115,37 +114,11 @@ type Checker = fn(&History, &Limits) -> Vec<Verdict>;
 /// The checkers of models; each says nothing of properties that the history has no object for.
 const MODELS: &[Checker] = &[
     session::check,
-    |history, limits| {
-        if has_transactions(history, |_| true) {
-            return [Property::Reg, Property::Coh, Property::Seq].map(of_single_objects).to_vec();
-        }
-        let regular = regular::check(history, limits);
-        regular.into_iter().chain(order::check(history, limits)).collect()
-    },
-    |history, limits| {
-        // A transaction that reads and writes would be held to what serializability demands of it.
-        let reads = |txn: Txn<'_>| txn.accesses().any(|access| access.function == Function::Read);
-        if has_transactions(history, |txn| txn.writes() && reads(txn)) {
-            use Property as P;
-            return [P::Pram, P::Cc, P::Cm, P::Ccv, P::Cp, P::CpS].map(of_single_objects).to_vec();
-        }
-        let causal = causal::check(history, limits);
-        causal.into_iter().chain(prefix::check(history, limits)).collect()
-    },
+    order::check,
+    |history, limits| regular::check(history, limits).into_iter().collect(),
+    causal::check,
+    prefix::check,
 ];
-
-/// Models of single objects and snapshots say nothing of transactions.
-fn of_single_objects(property: Property) -> Verdict {
-    let reason = "a model of single objects, and there are transactions of several operations";
-    Verdict::unknown(property, reason)
-}
-
-/// Whether there is such an operation made of several, other than a cas or rmw.
-fn has_transactions(history: &History, such: impl Fn(Txn<'_>) -> bool) -> bool {
-    history
-        .txns()
-        .any(|txn| txn.function() == Function::Txn && txn.accesses().len() > 1 && such(txn))
-}
 
 /// What `MODELS` judge: all of it holds where linearizability does.
 const WEAKER_THAN_LINEARIZABLE: [Property; 17] = [

@@ -33,6 +33,7 @@ pub mod resurrection;
 pub mod session;
 pub mod set_full;
 pub mod siblings;
+mod single_objects;
 mod staleness;
 mod tally;
 pub mod torn;

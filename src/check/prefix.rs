@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::causal::{closed, from_nowhere, written_twice};
 use crate::check::session::model::{Findings, Model, NO_SESSION, Read};
+use crate::check::single_objects::{has_mixed_transactions, undecided};
 use crate::check::words::{deed, key_name, session_name};
 use crate::check::writers::Writers;
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
@@ -31,6 +32,9 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
         |key| matches!(history.datatype(key), Datatype::Register | Datatype::List | Datatype::Set);
     if !history.keys().any(traced) {
         return Vec::new();
+    }
+    if has_mixed_transactions(history) {
+        return [Property::Cp, Property::CpS].map(undecided).to_vec();
     }
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let mut findings = Findings::default();

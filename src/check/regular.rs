@@ -14,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::incompatible_order::{longest, prefixes};
 use crate::check::linear::{self, effect::effect};
+use crate::check::single_objects::{has_transactions, undecided};
 use crate::check::tally::Tally;
 use crate::check::words::{deed, key_name, read_phrase, shown};
 use crate::check::writers::{Writers, writes_value};
@@ -36,6 +37,9 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
     let keys: Vec<KeyId> = history.keys().filter(known).collect();
     if keys.is_empty() {
         return None;
+    }
+    if has_transactions(history) {
+        return Some(undecided(Property::Reg));
     }
     let by_key = history.by_key();
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::history::json_text::decimal;
+use crate::history::json_text::{decimal, json_text as text};
 use crate::model::{Event, Function, Op, Value, What};
 
 /// One event as a map on a line of its own. Keys become `[k v]` tuples, as `jepsen.independent`
@@ -126,22 +126,4 @@ fn value(line: &mut String, of: &Value) {
             line.push('}');
         }
     }
-}
-
-fn text(line: &mut String, string: &str) {
-    line.push('"');
-    for character in string.chars() {
-        match character {
-            '"' => line.push_str("\\\""),
-            '\\' => line.push_str("\\\\"),
-            '\n' => line.push_str("\\n"),
-            '\r' => line.push_str("\\r"),
-            '\t' => line.push_str("\\t"),
-            control if control < ' ' => {
-                let _ = write!(line, "\\u{:04x}", control as u32);
-            }
-            other => line.push(other),
-        }
-    }
-    line.push('"');
 }

@@ -20,6 +20,7 @@ use rayon::prelude::*;
 
 use crate::check::provenance::{aborted, thin};
 use crate::check::session::model::{Findings, Model};
+use crate::check::single_objects::{has_mixed_transactions, undecided};
 use crate::check::words::key_name;
 use crate::check::writers::{Writers, writes_value};
 use crate::check::{Anomaly, Limits, Property, Verdict};
@@ -43,6 +44,9 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
         |key| matches!(history.datatype(key), Datatype::Register | Datatype::List | Datatype::Set);
     if !history.keys().any(traced) {
         return Vec::new();
+    }
+    if has_mixed_transactions(history) {
+        return PROPERTIES.map(undecided).to_vec();
     }
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let mut findings = Findings::default();

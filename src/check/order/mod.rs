@@ -18,6 +18,7 @@ mod shrink;
 
 use rayon::prelude::*;
 
+use crate::check::single_objects::{has_transactions, undecided};
 use crate::check::tally::Tally;
 use crate::check::words::{deed, key_name};
 use crate::check::writers::Writers;
@@ -45,6 +46,9 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     let keys: Vec<KeyId> = history.keys().filter(known).collect();
     if keys.is_empty() {
         return Vec::new();
+    }
+    if has_transactions(history) {
+        return [Property::Coh, Property::Seq].map(undecided).to_vec();
     }
     let by_key = history.by_key();
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
