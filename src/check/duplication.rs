@@ -120,7 +120,7 @@ fn doubled(
     );
     let mut operations = writes.to_vec();
     operations.push(read.id);
-    anomaly(Property::Dupel, "duplicate-element", key, read, operations, Vec::new(), sentence)
+    Anomaly::of(Property::Dupel, "duplicate-element", key, read, operations, Vec::new(), sentence)
 }
 
 /// Judges whether every id was handed out once.
@@ -209,7 +209,7 @@ fn handed_twice(history: &History, key: KeyId, id: ValueId, [one, other]: [Txn<'
     };
     let cycle = vec![step(one, other), step(other, one)];
     let operations = vec![one.id, other.id];
-    anomaly(Property::Dupid, "duplicate-id", key, other, operations, cycle, sentence)
+    Anomaly::of(Property::Dupid, "duplicate-id", key, other, operations, cycle, sentence)
 }
 
 struct Found {
@@ -239,29 +239,5 @@ impl Found {
             });
         }
         (self.looked_at > 0).then(|| Verdict::valid(property))
-    }
-}
-
-fn anomaly(
-    property: Property,
-    kind: &'static str,
-    key: KeyId,
-    of: Txn<'_>,
-    mut operations: Vec<TxnId>,
-    cycle: Vec<Step>,
-    sentence: String,
-) -> Anomaly {
-    operations.sort_unstable();
-    operations.dedup();
-    Anomaly {
-        property,
-        kind,
-        set: vec![property],
-        key: Some(key),
-        session: Some(of.session()),
-        operations,
-        cycle,
-        assumes: Vec::new(),
-        sentence,
     }
 }

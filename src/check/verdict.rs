@@ -1,7 +1,7 @@
 //! What a checker says.
 
 use crate::check::{Assumption, Property};
-use crate::history::{KeyId, SessionId, TxnId};
+use crate::history::{KeyId, SessionId, Txn, TxnId};
 
 /// The verdict on a property. The order is that of merging: the greatest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +89,33 @@ pub struct Anomaly {
     pub assumes: Vec<Assumption>,
     /// One sentence for a tired engineer at 3 a.m.
     pub sentence: String,
+}
+
+impl Anomaly {
+    /// An anomaly of one key, found by one operation: its session is named.
+    pub(super) fn of(
+        property: Property,
+        kind: &'static str,
+        key: KeyId,
+        found_by: Txn<'_>,
+        mut operations: Vec<TxnId>,
+        cycle: Vec<Step>,
+        sentence: String,
+    ) -> Self {
+        operations.sort_unstable();
+        operations.dedup();
+        Self {
+            property,
+            kind,
+            set: vec![property],
+            key: Some(key),
+            session: Some(found_by.session()),
+            operations,
+            cycle,
+            assumes: Vec::new(),
+            sentence,
+        }
+    }
 }
 
 /// The verdict on one property.

@@ -136,7 +136,7 @@ fn fell(
     ];
     let mut operations = vec![earlier, read.id];
     operations.extend(example);
-    anomaly(Property::Mr, "counter-fell", key, read, operations, cycle, sentence)
+    Anomaly::of(Property::Mr, "counter-fell", key, read, operations, cycle, sentence)
 }
 
 fn own_missing(history: &History, key: KeyId, known: &Known, read: Txn<'_>) -> Anomaly {
@@ -164,33 +164,9 @@ fn own_missing(history: &History, key: KeyId, known: &Known, read: Txn<'_>) -> A
         }
         None => Vec::new(),
     };
-    anomaly(Property::Ryw, "own-write-missing", key, read, operations, cycle, sentence)
+    Anomaly::of(Property::Ryw, "own-write-missing", key, read, operations, cycle, sentence)
 }
 
 fn step(from: Txn<'_>, to: Txn<'_>, edge: Edge, why: String) -> Step {
     Step { from: from.id, to: to.id, edge, why }
-}
-
-fn anomaly(
-    property: Property,
-    kind: &'static str,
-    key: KeyId,
-    read: Txn<'_>,
-    mut operations: Vec<TxnId>,
-    cycle: Vec<Step>,
-    sentence: String,
-) -> Anomaly {
-    operations.sort_unstable();
-    operations.dedup();
-    Anomaly {
-        property,
-        kind,
-        set: vec![property],
-        key: Some(key),
-        session: Some(read.session()),
-        operations,
-        cycle,
-        assumes: Vec::new(),
-        sentence,
-    }
 }
