@@ -7,8 +7,10 @@
 //! history: what it cannot judge is [`Status::Unknown`] with a reason.
 
 mod assess;
+mod assumption;
 mod atomicity;
 pub mod bank;
+mod catalogue;
 pub mod causal;
 pub mod convergence;
 pub mod counter;
@@ -37,12 +39,14 @@ mod single_objects;
 mod staleness;
 mod tally;
 pub mod torn;
+pub mod transaction;
 mod verdict;
 mod words;
 mod writers;
 
 pub use assess::{Assessment, Expected, assess};
+pub use assumption::Assumption;
 pub use atomicity::Atomicity;
 pub use metrics::{Counts, Latency, Measured, Metrics, StaleRead, Staleness, measure};
-pub use property::{Assumption, Property};
+pub use property::Property;
 pub use verdict::{Anomaly, Edge, Limits, Status, Step, Verdict};

@@ -1,6 +1,6 @@
 //! The properties and models that are checked, as a table.
 
-use serde::{Deserialize, Serialize};
+use crate::check::catalogue::{Row, TABLE};
 
 /// A property of a history, by its id in the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,425 +94,87 @@ pub enum Property {
     Leader,
     /// A multi-value register keeps what is concurrent and drops what was overwritten.
     Sib,
+    /// A transaction agrees with what it itself read and wrote before.
+    Int,
+    /// Nobody sees a value that its transaction wrote over again.
+    G1b,
+    /// No two successful transactions update one version.
+    Lu,
+    /// No committed write is made on top of one that was aborted.
+    DirtyUpdate,
+    /// The evidence for the order of versions of a register is free of cycles.
+    CyclicVersions,
+    /// No cycle of overwriting.
+    G0,
+    /// No cycle of overwriting and reading.
+    G1c,
+    /// No cycle with exactly one anti-dependency.
+    GSingle,
+    /// No cycle with several anti-dependencies, none next to another.
+    GNonadjacent,
+    /// No cycle with adjacent anti-dependencies.
+    G2Item,
+    /// No cycle of overwriting once sessions are taken into account.
+    G0Process,
+    /// No cycle of overwriting and reading once sessions are taken into account.
+    G1cProcess,
+    /// No cycle with one anti-dependency once sessions are taken into account.
+    GSingleProcess,
+    /// No cycle with nonadjacent anti-dependencies once sessions are taken into account.
+    GNonadjacentProcess,
+    /// No cycle with adjacent anti-dependencies once sessions are taken into account.
+    G2ItemProcess,
+    /// No cycle of overwriting once real time is taken into account.
+    G0Realtime,
+    /// No cycle of overwriting and reading once real time is taken into account.
+    G1cRealtime,
+    /// No cycle with one anti-dependency once real time is taken into account.
+    GSingleRealtime,
+    /// No cycle with nonadjacent anti-dependencies once real time is taken into account.
+    GNonadjacentRealtime,
+    /// No cycle with adjacent anti-dependencies once real time is taken into account.
+    G2ItemRealtime,
+    /// No two readers see two writers in opposite orders.
+    Lf,
+    /// No two transactions read what the other overwrites and write apart.
+    Ws,
+    /// Transactions read committed, final values and overwrite in one order.
+    Rc,
+    /// Transactions are read whole.
+    Ra,
+    /// Reads are explained by the transactions in their causal past.
+    Tcc,
+    /// Every snapshot is a prefix of one order of commits.
+    Pc,
+    /// Snapshot isolation in which commits may reach observers in different orders.
+    Psi,
+    /// Every transaction reads from one snapshot and no two concurrent ones write one key.
+    Si,
+    /// One order of all transactions explains every read.
+    Ser,
+    /// Read committed, growing within a transaction and along each session.
+    SsRc,
+    /// Read atomic, along each session.
+    SsRa,
+    /// Transactional causal consistency, sessions included.
+    SsTcc,
+    /// Prefix consistency, along each session.
+    SsPc,
+    /// Parallel snapshot isolation, along each session.
+    SsPsi,
+    /// Snapshot isolation, along each session.
+    SsSi,
+    /// Serializability, along each session.
+    SsSer,
+    /// Prefix consistency in real time.
+    SPc,
+    /// Parallel snapshot isolation in real time.
+    SPsi,
+    /// Snapshot isolation in real time.
+    SSi,
+    /// Serializability in real time.
+    Sser,
 }
-
-/// One row of the table.
-struct Row {
-    property: Property,
-    id: &'static str,
-    name: &'static str,
-    aliases: &'static [&'static str],
-    about: &'static str,
-    reference: &'static str,
-    /// The properties that follow from this one (edges of the lattice, without their closure).
-    implies: &'static [Property],
-}
-
-const TABLE: &[Row] = &[
-    Row {
-        property: Property::Thin,
-        id: "THIN",
-        name: "no thin-air reads",
-        aliases: &["thin-air", "thin"],
-        about: "a value is read only if somebody tried to write it",
-        reference: "Kingsbury and Alvaro 2020 (Elle)",
-        implies: &[],
-    },
-    Row {
-        property: Property::G1a,
-        id: "G1a",
-        name: "no aborted reads",
-        aliases: &["aborted-read", "g1a"],
-        about: "a value is never read if every write of it certainly failed",
-        reference: "Adya 1999, section 3.1",
-        implies: &[],
-    },
-    Row {
-        property: Property::Fut,
-        id: "FUT",
-        name: "no future reads",
-        aliases: &["future-read", "fut"],
-        about: "a read does not return before the write of its value is invoked",
-        reference: "Gibbons and Korach 1997",
-        implies: &[],
-    },
-    Row {
-        property: Property::Dupel,
-        id: "DUPEL",
-        name: "no duplicated effects",
-        aliases: &["duplicate-elements", "dupel"],
-        about: "one append appears once in a list",
-        reference: "Kingsbury and Alvaro 2020 (Elle)",
-        implies: &[],
-    },
-    Row {
-        property: Property::Torn,
-        id: "TORN",
-        name: "no torn rows",
-        aliases: &["torn", "torn-row"],
-        about: "a read of a row shows the fields of one writer",
-        reference: "ANOMALIES, section 6",
-        implies: &[],
-    },
-    Row {
-        property: Property::Fr,
-        id: "FR",
-        name: "no fractured reads",
-        aliases: &["fractured-read", "fr"],
-        about: "a transaction is seen whole or not at all",
-        reference: "Bailis et al. 2014 (RAMP)",
-        implies: &[],
-    },
-    Row {
-        property: Property::Lin,
-        id: "LIN",
-        name: "linearizable",
-        aliases: &["linearizability", "lin", "atomic"],
-        about: "every operation takes effect at one instant between its call and its return",
-        reference: "Herlihy and Wing 1990",
-        implies: &[
-            Property::Seq,
-            Property::Reg,
-            Property::Fut,
-            Property::Lus,
-            Property::Awl,
-            Property::Dupel,
-        ],
-    },
-    Row {
-        property: Property::Reg,
-        id: "REG",
-        name: "regular",
-        aliases: &["regular-register", "reg"],
-        about: "a read returns a write that no later completed write hides",
-        reference: "Lamport 1986",
-        implies: &[Property::Fut],
-    },
-    Row {
-        property: Property::Seq,
-        id: "SEQ",
-        name: "sequentially consistent",
-        aliases: &["sequential", "sequential-consistency", "seq"],
-        about: "one order of all operations agrees with the order of each session",
-        reference: "Lamport 1979",
-        implies: &[Property::CpS, Property::Cm, Property::Ccv, Property::Inco],
-    },
-    Row {
-        property: Property::Coh,
-        id: "COH",
-        name: "coherent",
-        aliases: &["coherence", "cache-coherence", "coh"],
-        about: "the operations of each key, taken alone, are sequentially consistent",
-        reference: "Lamport 1979; Goodman 1991",
-        implies: &[Property::Inco],
-    },
-    Row {
-        property: Property::Inco,
-        id: "INCO",
-        name: "compatible orders",
-        aliases: &["incompatible-order", "inco"],
-        about: "of two reads of a list one is a prefix of the other",
-        reference: "Kingsbury and Alvaro 2020 (Elle)",
-        implies: &[],
-    },
-    Row {
-        property: Property::Pram,
-        id: "PRAM",
-        name: "pram",
-        aliases: &["fifo", "pram-consistency"],
-        about: "each session sees the writes of every other session in their order",
-        reference: "Lipton and Sandberg 1988",
-        implies: &[Property::Sess3],
-    },
-    Row {
-        property: Property::Cc,
-        id: "CC",
-        name: "causally consistent",
-        aliases: &["causal", "causal-consistency", "cc", "weak-causal"],
-        about: "every read is explained by the writes in its causal past",
-        reference: "Bouajjani et al. 2017",
-        implies: &[Property::Ryw, Property::Wfr, Property::Mw],
-    },
-    Row {
-        property: Property::Cm,
-        id: "CM",
-        name: "causal memory",
-        aliases: &["cm", "causal-memory"],
-        about: "one order of its causal past explains all reads of a session",
-        reference: "Ahamad et al. 1995",
-        implies: &[Property::Cc, Property::Pram, Property::Sess4],
-    },
-    Row {
-        property: Property::Ccv,
-        id: "CCv",
-        name: "convergent causal consistency",
-        aliases: &["causal-plus", "ccv", "causal-convergence"],
-        about: "one arbitration of all writes explains every read by its causal past",
-        reference: "Bouajjani et al. 2017",
-        implies: &[Property::Cc, Property::Sess4],
-    },
-    Row {
-        property: Property::Cp,
-        id: "CP",
-        name: "consistent prefix",
-        aliases: &["prefix", "cp"],
-        about: "every read shows a prefix of one sequence of writes",
-        reference: "Terry 2013",
-        implies: &[Property::Mw, Property::Wfr, Property::Inco],
-    },
-    Row {
-        property: Property::CpS,
-        id: "CP-S",
-        name: "consistent prefix in sessions",
-        aliases: &["monotonic-prefix", "cp-s"],
-        about: "every read shows a prefix of one sequence of writes, growing along each session",
-        reference: "Terry 2013",
-        implies: &[Property::Cp, Property::MrMw, Property::MrWfr],
-    },
-    Row {
-        property: Property::Ryw,
-        id: "RYW",
-        name: "read your writes",
-        aliases: &["read-your-writes", "ryw"],
-        about: "a session sees its own acknowledged writes",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Thin, Property::G1a],
-    },
-    Row {
-        property: Property::Mr,
-        id: "MR",
-        name: "monotonic reads",
-        aliases: &["monotonic-reads", "mr"],
-        about: "what a session has seen it does not unsee",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Thin, Property::G1a],
-    },
-    Row {
-        property: Property::Mw,
-        id: "MW",
-        name: "monotonic writes",
-        aliases: &["monotonic-writes", "mw"],
-        about: "the writes of a session take effect in the order it issued them",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Thin, Property::G1a],
-    },
-    Row {
-        property: Property::Wfr,
-        id: "WFR",
-        name: "writes follow reads",
-        aliases: &["writes-follow-reads", "wfr", "session-causality"],
-        about: "a write takes effect after the writes its session had read",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Thin, Property::G1a],
-    },
-    Row {
-        property: Property::MrMw,
-        id: "MR+MW",
-        name: "monotonic reads and writes",
-        aliases: &["mr+mw"],
-        about: "monotonic reads and monotonic writes in one view of each session",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Mr, Property::Mw],
-    },
-    Row {
-        property: Property::MrWfr,
-        id: "MR+WFR",
-        name: "monotonic reads and writes follow reads",
-        aliases: &["mr+wfr"],
-        about: "monotonic reads and writes follow reads in one view of each session",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Mr, Property::Wfr],
-    },
-    Row {
-        property: Property::Sess3,
-        id: "SESS3",
-        name: "session guarantees without writes follow reads",
-        aliases: &["sess3", "session-3"],
-        about: "read your writes, monotonic reads and monotonic writes in one view of each session",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Ryw, Property::MrMw],
-    },
-    Row {
-        property: Property::Sess4,
-        id: "SESS4",
-        name: "session guarantees",
-        aliases: &["sess4", "session", "session-guarantees"],
-        about: "all four session guarantees in one view of each session",
-        reference: "Terry et al. 1994",
-        implies: &[Property::Sess3, Property::MrWfr],
-    },
-    Row {
-        property: Property::Lus,
-        id: "LUS",
-        name: "no lost updates",
-        aliases: &["lost-update", "no-lost-updates", "lus"],
-        about: "no two successful updates start from one version",
-        reference: "Bailis et al. 2013 (HAT), Kingsbury and Alvaro 2020",
-        implies: &[],
-    },
-    Row {
-        property: Property::Awl,
-        id: "AWL",
-        name: "no lost acknowledged writes",
-        aliases: &["durable", "durability", "no-lost-writes", "awl"],
-        about: "what was acknowledged is in the final reads, or was legally overwritten",
-        reference: "ANOMALIES, section 5",
-        implies: &[],
-    },
-    Row {
-        property: Property::Ec,
-        id: "EC",
-        name: "eventually convergent",
-        aliases: &["convergence", "eventual-consistency", "ec"],
-        about: "after quiescence every node gives the same answer",
-        reference: "Terry et al. 1994; Burckhardt 2014",
-        implies: &[],
-    },
-    Row {
-        property: Property::Res,
-        id: "RES",
-        name: "no resurrected data",
-        aliases: &["resurrected", "res"],
-        about: "what was removed and seen gone does not come back",
-        reference: "ANOMALIES, section 5",
-        implies: &[],
-    },
-    Row {
-        property: Property::Dupid,
-        id: "DUPID",
-        name: "unique ids",
-        aliases: &["duplicate-id", "dupid"],
-        about: "no id is handed out twice",
-        reference: "ANOMALIES, section 7",
-        implies: &[],
-    },
-    Row {
-        property: Property::Cnt,
-        id: "CNT",
-        name: "counter within bounds",
-        aliases: &["counter", "cnt"],
-        about: "a counter shows what was surely added and nothing that could not have been",
-        reference: "Jepsen, checker/counter",
-        implies: &[],
-    },
-    Row {
-        property: Property::Inv,
-        id: "INV",
-        name: "stock accounted for",
-        aliases: &["inventory", "inv"],
-        about: "nothing is sold twice, and what is left adds up",
-        reference: "ANOMALIES, section 7",
-        implies: &[],
-    },
-    Row {
-        property: Property::Bank,
-        id: "BANK",
-        name: "conserved total",
-        aliases: &["bank", "conserved"],
-        about: "every snapshot of the accounts has the same total",
-        reference: "Jepsen, tests.bank",
-        implies: &[],
-    },
-    Row {
-        property: Property::SetLost,
-        id: "SETLOST",
-        name: "no lost elements",
-        aliases: &["set-lost", "setlost"],
-        about: "an element added or seen stays",
-        reference: "Jepsen, checker/set-full",
-        implies: &[],
-    },
-    Row {
-        property: Property::SetStale,
-        id: "SETSTALE",
-        name: "no stale set reads",
-        aliases: &["set-stale", "setstale"],
-        about: "an element that is added is seen by every later read",
-        reference: "Jepsen, checker/set-full",
-        implies: &[],
-    },
-    Row {
-        property: Property::QLost,
-        id: "Q-LOST",
-        name: "no lost messages",
-        aliases: &["queue-lost", "q-lost"],
-        about: "what was enqueued comes out before the queue is found empty for good",
-        reference: "Henzinger, Sezgin and Vafeiadis 2013",
-        implies: &[],
-    },
-    Row {
-        property: Property::QDup,
-        id: "Q-DUP",
-        name: "no duplicated messages",
-        aliases: &["queue-duplicate", "q-dup"],
-        about: "a message is delivered once",
-        reference: "Henzinger, Sezgin and Vafeiadis 2013",
-        implies: &[],
-    },
-    Row {
-        property: Property::QOrd,
-        id: "Q-ORD",
-        name: "messages in order",
-        aliases: &["queue-order", "q-ord"],
-        about: "what was enqueued first comes out first",
-        reference: "Henzinger, Sezgin and Vafeiadis 2013",
-        implies: &[],
-    },
-    Row {
-        property: Property::QUnexp,
-        id: "Q-UNEXP",
-        name: "no unexpected messages",
-        aliases: &["queue-unexpected", "q-unexp"],
-        about: "only what was enqueued comes out",
-        reference: "Henzinger, Sezgin and Vafeiadis 2013",
-        implies: &[],
-    },
-    Row {
-        property: Property::QEmpty,
-        id: "Q-EMPTY",
-        name: "no false empties",
-        aliases: &["queue-empty", "q-empty"],
-        about: "a queue is found empty only when it may have been",
-        reference: "Henzinger, Sezgin and Vafeiadis 2013",
-        implies: &[],
-    },
-    Row {
-        property: Property::Lock,
-        id: "LOCK",
-        name: "mutual exclusion",
-        aliases: &["mutex", "lock"],
-        about: "a lock is held by one client at a time",
-        reference: "ANOMALIES, section 7",
-        implies: &[],
-    },
-    Row {
-        property: Property::Fence,
-        id: "FENCE",
-        name: "rising fencing tokens",
-        aliases: &["fencing", "fence"],
-        about: "each holder of a lock gets a greater token than those before",
-        reference: "ANOMALIES, section 7",
-        implies: &[],
-    },
-    Row {
-        property: Property::Leader,
-        id: "LEADER",
-        name: "one leader at a time",
-        aliases: &["split-brain", "leader"],
-        about: "no two nodes lead in one term or at one time",
-        reference: "ANOMALIES, section 7",
-        implies: &[],
-    },
-    Row {
-        property: Property::Sib,
-        id: "SIB",
-        name: "siblings merged",
-        aliases: &["siblings", "sib"],
-        about: "a multi-value register keeps what is concurrent and drops what was overwritten",
-        reference: "ANOMALIES, section 7",
-        implies: &[],
-    },
-];
 
 impl Property {
     /// Every property, in the order of the table.
@@ -582,56 +244,6 @@ impl Property {
             .copied()
             .filter(|one| !properties.iter().any(|other| other != one && other.is_at_least(*one)))
             .collect()
-    }
-}
-
-/// Evidence for the order of versions that the store, not the data, vouches for (specification 1.3).
-/// A verdict that needs one says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Assumption {
-    /// E4: the writes of a session to one key are ordered as it issued them.
-    WritesInSessionOrder,
-    /// E5: writes to one key are ordered as they happened in real time.
-    WritesInRealTimeOrder,
-    /// E6: a write of a session is ordered after what the session had read of the key.
-    WritesFollowReads,
-}
-
-impl Assumption {
-    /// Every assumption with its name and its number in the specification.
-    pub const ALL: [(Self, &str, &str); 3] = [
-        (Self::WritesInSessionOrder, "writes-in-session-order", "E4"),
-        (Self::WritesInRealTimeOrder, "writes-in-real-time-order", "E5"),
-        (Self::WritesFollowReads, "writes-follow-reads", "E6"),
-    ];
-
-    /// Its name in a workload.
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-
-    /// What it takes for granted, in a line.
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::WritesInSessionOrder => {
-                "the writes of a session to one key are ordered as it issued them"
-            }
-            Self::WritesInRealTimeOrder => {
-                "writes to one key are ordered as they happened in real time"
-            }
-            Self::WritesFollowReads => {
-                "a write is ordered after what its session had read of the key"
-            }
-        }
-    }
-
-    /// The assumption of that name or number.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let row = Self::ALL
-            .iter()
-            .find(|(_, own, number)| *own == name || number.eq_ignore_ascii_case(name));
-        row.map(|(assumption, ..)| *assumption)
     }
 }
 
