@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::generate::shapes::Shape;
 use crate::generate::traits::Context;
-use crate::model::{Action, Fault, FaultId, Nanos, Random};
+use crate::model::{Action, Channel, Fault, FaultId, Nanos, Random};
 
 /// Whom a fault is done to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +59,8 @@ impl Nodes {
 /// What a fault does.
 #[derive(Clone, Debug)]
 pub enum Inject {
-    /// Cuts the network.
-    Partition(Shape),
+    /// Cuts the network, or one channel of it.
+    Partition(Shape, Option<Channel>),
     /// Kills processes; its end restarts them.
     Kill(Nodes),
     /// Stops processes; its end lets them go on.
@@ -178,9 +178,10 @@ impl Nemesis {
             Inject::Command(name, nodes) => {
                 Fault::Command { name: name.clone(), nodes: choose(nodes) }
             }
-            Inject::Partition(shape) => Fault::Partition {
+            Inject::Partition(shape, channel) => Fault::Partition {
                 shape: Arc::from(shape.name()),
                 cuts: shape.cuts(&self.nodes, primary, &mut self.random),
+                channel: *channel,
             },
         }
     }
@@ -203,7 +204,8 @@ mod tests {
     use super::*;
 
     fn partition(every: u64, lasts: u64) -> FaultPlan {
-        let inject = Inject::Partition(Shape::from_name("halves").expect("it is in the table"));
+        let inject =
+            Inject::Partition(Shape::from_name("halves").expect("it is in the table"), None);
         let nanos = Nanos::from_millis;
         let (every, lasts) = (Some(nanos(every)), Some(nanos(lasts)));
         FaultPlan { inject, every, lasts, offset: Nanos(0) }

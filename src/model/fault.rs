@@ -18,6 +18,33 @@ impl fmt::Display for FaultId {
     }
 }
 
+/// Two streams between each pair of nodes of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    /// Who is alive, who leads, elections, acknowledgements.
+    Status,
+    /// The replicated log.
+    Replication,
+}
+
+impl Channel {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Status, Self::Replication];
+
+    /// Its name in a workload and in a history.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Replication => "replication",
+        }
+    }
+
+    /// The channel of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.name() == name)
+    }
+}
+
 /// One direction of a cut link: nothing sent by `from` reaches `to`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cut {
@@ -36,6 +63,8 @@ pub enum Fault {
         shape: Arc<str>,
         /// The cut links.
         cuts: Vec<Cut>,
+        /// The stream that is cut, if not both are.
+        channel: Option<Channel>,
     },
     /// The processes of these nodes are killed; the end of the fault restarts them.
     Kill(Vec<Arc<str>>),
@@ -77,15 +106,15 @@ impl Fault {
             Value::Map(entries.into_iter().map(|(key, value)| (Value::text(key), value)).collect())
         };
         match self {
-            Self::Partition { shape, cuts } => map(vec![
-                ("shape", Value::Text(shape.clone())),
-                (
-                    "cuts",
-                    Value::list(cuts.iter().map(|cut| {
-                        Value::list([Value::Text(cut.from.clone()), Value::Text(cut.to.clone())])
-                    })),
-                ),
-            ]),
+            Self::Partition { shape, cuts, channel } => {
+                let cuts = cuts.iter().map(|cut| {
+                    Value::list([Value::Text(cut.from.clone()), Value::Text(cut.to.clone())])
+                });
+                let mut entries =
+                    vec![("shape", Value::Text(shape.clone())), ("cuts", Value::list(cuts))];
+                entries.extend(channel.map(|channel| ("channel", Value::text(channel.name()))));
+                map(entries)
+            }
             Self::Kill(nodes) | Self::Pause(nodes) | Self::Command { nodes, .. } => {
                 map(vec![("nodes", names(nodes))])
             }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Nanos, Random};
+use crate::model::{Channel, Nanos, Random};
 use crate::sim::{Delivery, Disk, Effects, Network, Node, NodeId, Outbox, Queue, Ticket, Timer};
 
 /// What reaches a client.
@@ -113,13 +113,13 @@ impl<N: Node> Engine<N> {
     }
 
     /// Cuts one direction of a link.
-    pub fn cut(&mut self, from: NodeId, to: NodeId) {
-        self.network.cut(from, to);
+    pub fn cut(&mut self, from: NodeId, to: NodeId, channel: Channel) {
+        self.network.cut(from, to, channel);
     }
 
     /// Takes back one cut of that direction.
-    pub fn mend(&mut self, from: NodeId, to: NodeId) {
-        self.network.mend(from, to);
+    pub fn mend(&mut self, from: NodeId, to: NodeId, channel: Channel) {
+        self.network.mend(from, to, channel);
     }
 
     /// Kills the process: what it held in memory and what it had not synced is gone.
@@ -344,10 +344,10 @@ mod tests {
     #[test]
     fn cuts_and_skews() {
         let mut engine = engine();
-        engine.cut(A, B);
+        engine.cut(A, B, Channel::Status);
         ask(&mut engine, A);
         assert_eq!(ask(&mut engine, B).map(|reply| reply.1), Some(0));
-        engine.mend(A, B);
+        engine.mend(A, B, Channel::Status);
         engine.skew(A, -500);
         let sent = engine.now();
         let seen = ask(&mut engine, A).map(|reply| reply.3);

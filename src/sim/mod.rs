@@ -17,6 +17,6 @@ mod queue;
 pub use disk::Disk;
 pub use engine::{Answer, Engine};
 pub use latency::{Latency, parse_duration};
-pub use network::{Channel, Conditions, Delivery, Network};
+pub use network::{Conditions, Delivery, Network};
 pub use node::{Effects, Node, NodeId, Outbox, Ticket, Timer};
 pub use queue::Queue;

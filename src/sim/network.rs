@@ -1,6 +1,6 @@
 //! What happens to a message between two nodes, or between a client and a node.
 
-use crate::model::{Nanos, Random};
+use crate::model::{Channel, Nanos, Random};
 use crate::sim::{Latency, NodeId};
 
 /// How the network behaves when no fault is injected.
@@ -14,16 +14,6 @@ pub struct Conditions {
     pub duplication: f64,
     /// The probability that a message between nodes is late, so that later ones overtake it.
     pub reordering: f64,
-}
-
-/// Two streams between each pair of nodes. Each keeps its order, as a TCP connection does, unless
-/// the network reorders; a slow one does not delay the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
-    /// Who is alive, who leads, elections, acknowledgements.
-    Status,
-    /// The replicated log.
-    Replication,
 }
 
 /// When a message arrives.
@@ -42,9 +32,10 @@ pub enum Delivery {
 pub struct Network {
     conditions: Conditions,
     nodes: usize,
-    /// How many faults cut the directed link, by `from * nodes + to`.
+    /// How many faults cut the directed link, by `2 * (from * nodes + to) + channel`.
     cuts: Vec<u32>,
-    /// When the last ordered message of a channel arrives, by `2 * link + channel`.
+    /// When the last ordered message of a channel arrives, likewise. Each channel keeps its order, as
+    /// a TCP connection does, unless the network reorders; a slow one does not delay the other.
     tails: Vec<Nanos>,
     random: Random,
 }
@@ -55,22 +46,22 @@ impl Network {
         Self {
             conditions,
             nodes,
-            cuts: vec![0; nodes * nodes],
+            cuts: vec![0; 2 * nodes * nodes],
             tails: vec![Nanos(0); 2 * nodes * nodes],
             random: Random::stream(seed, "network"),
         }
     }
 
     /// Cuts one direction of a link, once more.
-    pub fn cut(&mut self, from: NodeId, to: NodeId) {
-        let link = self.link(from, to);
-        self.cuts[link] += 1;
+    pub fn cut(&mut self, from: NodeId, to: NodeId, channel: Channel) {
+        let stream = self.stream(from, to, channel);
+        self.cuts[stream] += 1;
     }
 
     /// Takes one cut back; the link works again when every cut has been taken back.
-    pub fn mend(&mut self, from: NodeId, to: NodeId) {
-        let link = self.link(from, to);
-        self.cuts[link] = self.cuts[link].saturating_sub(1);
+    pub fn mend(&mut self, from: NodeId, to: NodeId, channel: Channel) {
+        let stream = self.stream(from, to, channel);
+        self.cuts[stream] = self.cuts[stream].saturating_sub(1);
     }
 
     /// Decides over a message between nodes that leaves at `departure`. What is under way when a link
@@ -81,8 +72,8 @@ impl Network {
         channel: Channel,
         departure: Nanos,
     ) -> Delivery {
-        let link = self.link(from, to);
-        if self.cuts[link] > 0 || self.happens(self.conditions.loss) {
+        let stream = self.stream(from, to, channel);
+        if self.cuts[stream] > 0 || self.happens(self.conditions.loss) {
             return Delivery::Dropped;
         }
         let mut arrival = departure + self.delay();
@@ -91,7 +82,7 @@ impl Network {
                 arrival = arrival + self.delay();
             }
         } else {
-            let tail = &mut self.tails[2 * link + channel as usize];
+            let tail = &mut self.tails[stream];
             arrival = arrival.max(*tail);
             *tail = arrival;
         }
@@ -108,8 +99,8 @@ impl Network {
         (!lost).then(|| departure + self.delay())
     }
 
-    fn link(&self, from: NodeId, to: NodeId) -> usize {
-        from.index() * self.nodes + to.index()
+    fn stream(&self, from: NodeId, to: NodeId, channel: Channel) -> usize {
+        2 * (from.index() * self.nodes + to.index()) + channel as usize
     }
 
     fn delay(&mut self) -> Nanos {
@@ -177,16 +168,18 @@ mod tests {
         let passes = |network: &mut Network, from, to| {
             network.carry((from, to), Channel::Replication, Nanos(0)) != Delivery::Dropped
         };
-        network.cut(A, B);
-        network.cut(A, B);
+        network.cut(A, B, Channel::Replication);
+        network.cut(A, B, Channel::Replication);
         assert!(!passes(&mut network, A, B));
         assert!(passes(&mut network, B, A));
+        let status = network.carry((A, B), Channel::Status, Nanos(0));
+        assert_ne!(status, Delivery::Dropped);
         assert!(network.carry_client(Nanos(0)).is_some());
-        network.mend(A, B);
+        network.mend(A, B, Channel::Replication);
         assert!(!passes(&mut network, A, B));
-        network.mend(A, B);
+        network.mend(A, B, Channel::Replication);
         assert!(passes(&mut network, A, B));
-        network.mend(A, B);
+        network.mend(A, B, Channel::Replication);
         assert!(passes(&mut network, A, B));
     }
 

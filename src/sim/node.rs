@@ -1,7 +1,7 @@
 //! The seam between a store and what carries its messages, here simulated.
 
-use crate::model::{Nanos, Random};
-use crate::sim::{Channel, Disk};
+use crate::model::{Channel, Nanos, Random};
+use crate::sim::Disk;
 
 /// A node of a store, by its place in the cluster: `n1` is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

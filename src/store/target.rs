@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::model::{
-    Action, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Mop, Nanos, Op,
-    Outcome, Process, Value, What,
+    Action, Channel, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Mop,
+    Nanos, Op, Outcome, Process, Value, What,
 };
 use crate::sim::{Answer, Conditions, Engine, Network, NodeId, Ticket};
 use crate::store::routing::{Reads, Session};
@@ -211,9 +211,11 @@ impl<S: Store> SimTarget<S> {
 
     fn strike(&mut self, fault: &Fault) -> Result<(), TargetError> {
         match fault {
-            Fault::Partition { cuts, .. } => {
+            Fault::Partition { cuts, channel, .. } => {
                 for (from, to) in self.links(cuts)? {
-                    self.engine.cut(from, to);
+                    for channel in streams(*channel) {
+                        self.engine.cut(from, to, *channel);
+                    }
                 }
             }
             Fault::Kill(nodes) => {
@@ -239,9 +241,11 @@ impl<S: Store> SimTarget<S> {
 
     fn mend(&mut self, fault: &Fault) -> Result<(), TargetError> {
         match fault {
-            Fault::Partition { cuts, .. } => {
+            Fault::Partition { cuts, channel, .. } => {
                 for (from, to) in self.links(cuts)? {
-                    self.engine.mend(from, to);
+                    for channel in streams(*channel) {
+                        self.engine.mend(from, to, *channel);
+                    }
                 }
             }
             Fault::Kill(nodes) => {
@@ -339,6 +343,15 @@ impl<S: Store> Target for SimTarget<S> {
             self.mend(&fault)?;
         }
         Ok(())
+    }
+}
+
+/// The streams of a link that a partition concerns.
+fn streams(channel: Option<Channel>) -> &'static [Channel] {
+    match channel {
+        None => &Channel::ALL,
+        Some(Channel::Status) => &[Channel::Status],
+        Some(Channel::Replication) => &[Channel::Replication],
     }
 }
 

@@ -40,6 +40,12 @@ impl Injector {
             let name = fault.name();
             unusable(format!("no [fault.{name}] in the target file; it has: {}", known.join(", ")))
         })?;
+        if let Fault::Partition { channel: Some(channel), .. } = fault {
+            let channel = channel.name();
+            return Err(unusable(format!(
+                "the {channel} channel alone is cut in the simulator only"
+            )));
+        }
         let mut inject = Vec::new();
         let mut undo = Vec::new();
         for (node, variables) in places(fault) {

@@ -87,6 +87,7 @@ pub(super) struct Operation {
 pub(super) struct Fault {
     pub(super) inject: Text,
     pub(super) shape: Option<Spanned<Shape>>,
+    pub(super) channel: Option<Text>,
     pub(super) nodes: Option<Text>,
     pub(super) by: Option<Spanned<Written<Milliseconds>>>,
     pub(super) every: Option<Spanned<Written<Nanos>>>,

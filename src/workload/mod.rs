@@ -20,6 +20,7 @@
 //! | `operation.body` | of a `txn`: `["read k1", "append k2"]`; k1 and k2 are different keys, chosen each time | – |
 //! | `fault.inject` | `partition`, `kill`, `pause`, `skew`, or a command of the target file | – |
 //! | `fault.shape` | of a partition: a row of [`SHAPES`](crate::generate::SHAPES), or `{ groups = [["n1"], ["n2", "n3"]] }` | – |
+//! | `fault.channel` | of a partition in the simulator: `status` or `replication`, the one stream that is cut | both |
 //! | `fault.nodes` | `one`, `minority`, `majority`, `primary`, `all`, or a node | `one` |
 //! | `fault.by` | of a skew: how far ahead clocks are put, `"500ms"`, `"-2s"` | – |
 //! | `fault.every`, `.for`, `.offset` | from one beginning to the next; how long it lasts; when the first begins in `main` | once, to the end, `0s` |

@@ -9,7 +9,7 @@ use crate::generate::{
     ClientPlan, Family, FaultPlan, Inject, KeyPlan, Nodes, OPERATIONS, Operation, OperationRow,
     Phases, Plan, Rate, Routing, SHAPES, Shape, Writers,
 };
-use crate::model::{Function, Nanos, did_you_mean};
+use crate::model::{Channel, Function, Nanos, did_you_mean};
 use crate::workload::diagnostic::Diagnostic;
 use crate::workload::file::{self, File, Text};
 use crate::workload::source::Source;
@@ -230,6 +230,7 @@ impl Reader<'_> {
         self.mentions.faults.push(Mention::new(&fault.inject, Vec::new()));
         let misplaced = [
             (name != "partition", "shape", fault.shape.as_ref().map(Spanned::span)),
+            (name != "partition", "channel", fault.channel.as_ref().map(Spanned::span)),
             (name == "partition", "nodes", fault.nodes.as_ref().map(Spanned::span)),
             (name != "skew", "by", fault.by.as_ref().map(Spanned::span)),
         ];
@@ -246,7 +247,7 @@ impl Reader<'_> {
                     self.complain(fault.inject.span(), message);
                     return None;
                 };
-                Inject::Partition(self.shape(shape)?)
+                Inject::Partition(self.shape(shape)?, self.channel(fault)?)
             }
             "kill" => Inject::Kill(self.nodes(fault)),
             "pause" => Inject::Pause(self.nodes(fault)),
@@ -259,6 +260,17 @@ impl Reader<'_> {
             }
             command => Inject::Command(Arc::from(command), self.nodes(fault)),
         })
+    }
+
+    /// The one channel that is to be cut, if the fault names one.
+    fn channel(&mut self, fault: &file::Fault) -> Option<Option<Channel>> {
+        let Some(written) = &fault.channel else { return Some(None) };
+        let channel = Channel::from_name(written.get_ref());
+        if channel.is_none() {
+            let known = Channel::ALL.map(Channel::name);
+            self.unknown("channel", written.get_ref(), written.span(), &known);
+        }
+        channel.map(Some)
     }
 
     fn nodes(&mut self, fault: &file::Fault) -> Nodes {

@@ -121,7 +121,7 @@ fn cuts_and_skews_tell_their_commands_what_they_need() {
     let mut target = site.open();
     let (from, to) = (Arc::from("n1"), Arc::from("n2"));
     let cuts = vec![Cut { from, to }];
-    let partition = Fault::Partition { shape: Arc::from("one-way"), cuts };
+    let partition = Fault::Partition { shape: Arc::from("one-way"), cuts, channel: None };
     let skew = Fault::Skew { nodes: nodes(), offset_ms: -250 };
     target.begin(&Action::Begin(FaultId(1), partition)).expect("injected");
     target.begin(&Action::Begin(FaultId(2), skew)).expect("injected");

@@ -285,7 +285,7 @@ fn partition(
         .filter(|(from, to)| from != to && severed(from, to))
         .map(|(from, to)| Cut { from: from.clone(), to: to.clone() })
         .collect();
-    Fault::Partition { shape: shape.into(), cuts }
+    Fault::Partition { shape: shape.into(), cuts, channel: None }
 }
 
 fn name(key: u64) -> Value {
