@@ -1,11 +1,13 @@
-//! How fast histories are read: 10^6 operations in each form, one thread.
+//! How fast histories are read: 10^6 operations in each form, on one core and on two.
 //!
-//! `cargo bench --bench read` prints megabytes a second, and what the columns take.
+//! `cargo bench --bench read` prints seconds of the clock and of all processors, and what the columns take.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::time::Instant;
 
 use rashomon::history::{Format, History, read_bytes, write_history};
 use rashomon::model::Random;
@@ -42,7 +44,7 @@ fn registers() -> String {
 }
 
 /// Transactions of four micro-operations on lists, in EDN as Jepsen prints it.
-fn lists() -> String {
+fn lists(separator: &str) -> String {
     let mut random = Random::stream(7, "lists");
     let mut text = String::new();
     let mut lists: Vec<Vec<u64>> = vec![Vec::new(); 4];
@@ -65,9 +67,9 @@ fn lists() -> String {
         }
         for (at, kind) in ["invoke", "ok"].iter().enumerate() {
             let index = 2 * op + at as u64;
-            let _ = writeln!(
+            let _ = write!(
                 text,
-                "{{:type :{kind}, :f :txn, :value [{}], :process {}, :time {}, :index {index}}}",
+                "{{:type :{kind}, :f :txn, :value [{}], :process {}, :time {}, :index {index}}}{separator}",
                 mops[at].trim_end(),
                 op % 20,
                 1000 * index
@@ -77,31 +79,37 @@ fn lists() -> String {
     text
 }
 
-/// How long this thread has been on a processor: the figures hold on a busy machine as well.
+/// How long all threads have been on a processor: the figures hold on a busy machine as well.
 fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
-    nanos.expect("nanoseconds on a processor") / 1e9
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    let nanos = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e9
 }
 
 fn measure(name: &str, bytes: &[u8], format: Format) -> History {
-    let mut best = f64::MAX;
     let mut history = None;
-    for _ in 0..5 {
-        let start = cpu_seconds();
-        let read = black_box(read_bytes(name, bytes, Some(format)).expect("a good history"));
-        best = best.min(cpu_seconds() - start);
-        history = Some(read);
+    for cores in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(cores).build().expect("threads");
+        let (mut wall, mut processors) = (f64::MAX, f64::MAX);
+        for _ in 0..5 {
+            let (begin, start) = (Instant::now(), cpu_seconds());
+            let read = || read_bytes(name, bytes, Some(format)).expect("a good history");
+            history = Some(black_box(pool.install(read)));
+            wall = wall.min(begin.elapsed().as_secs_f64());
+            processors = processors.min(cpu_seconds() - start);
+        }
+        let megabytes = bytes.len() as f64 / 1e6;
+        println!(
+            "{name:<28} {megabytes:>7.1} MB, {cores} cores: {wall:>6.3} s, {processors:>6.3} s on processors, {:>6.0} MB/s",
+            megabytes / wall,
+        );
     }
     let history = history.expect("five runs");
-    let (megabytes, operations) = (bytes.len() as f64 / 1e6, history.len() as f64);
-    println!(
-        "{name:<28} {megabytes:>7.1} MB {:>7.1} bytes/op {:>8.0} MB/s {:>6.2} M op/s {:>6.1} heap bytes/op",
-        bytes.len() as f64 / operations,
-        megabytes / best,
-        operations / best / 1e6,
-        history.heap_bytes() as f64 / operations,
-    );
+    let operations = history.len() as f64;
+    println!("{name:<28} {:>6.1} heap bytes/op", history.heap_bytes() as f64 / operations);
     history
 }
 
@@ -115,7 +123,8 @@ fn main() {
         write_history(&history, format, &mut bytes).expect("a writable format");
         measure(name, &bytes, format);
     }
-    measure("lists, EDN", lists().as_bytes(), Format::Edn);
+    measure("lists, EDN", lists("\n").as_bytes(), Format::Edn);
+    measure("lists, EDN in one line", format!("[{}]", lists(" ")).as_bytes(), Format::Edn);
     let start = cpu_seconds();
     let mut bytes = Vec::new();
     write_history(&history, Format::Jsonl, &mut bytes).expect("a writable format");

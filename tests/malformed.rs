@@ -40,6 +40,14 @@ const CASES: &[(&str, usize, &str)] = &[
     ("write-changed/write.jsonl", 2, "completes a write of 2, but 1 was to be written"),
     ("write-changed/append.edn", 2, "completes a write of 4, but 3 was to be written"),
     ("returned-before-invoked/operation.jsonl", 1, "returned before it was invoked"),
+    ("returned-before-invoked/queue.fastlin", 2, "returned before it was invoked"),
+    (
+        "unknown-function/stack.fastlin",
+        3,
+        "unknown method \"enq\"; expected one of push, pop, peek",
+    ),
+    ("wrong-value/write.awdit", 2, "no operation; expected r KEY VALUE"),
+    ("wrong-value/read.plume", 2, "no operation; expected r(KEY,VALUE,SESSION,TRANSACTION)"),
     (
         "never-returned/operation.jsonl",
         1,

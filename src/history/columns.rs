@@ -88,6 +88,8 @@ pub struct History {
     pub(super) datatypes: Vec<Datatype>,
     pub(super) values: Values,
     pub(super) warnings: Vec<String>,
+    /// What registers held before the first write, by key; `Null` if it is not here.
+    pub(super) initial: FxHashMap<u32, ValueId>,
 
     // One entry a transaction.
     pub(super) index: Vec<u32>,
@@ -159,6 +161,14 @@ impl History {
     /// The header, if the file had one.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
+    }
+
+    /// Whether real time is known. Where it is not, only the order of each session is: no operation
+    /// has returned as far as [`Txn::returned`] and [`Txn::precedes`] can tell, so that nothing follows
+    /// from an order of events that was never recorded. That real time was respected cannot be seen
+    /// in such a history either.
+    pub fn has_real_time(&self) -> bool {
+        !self.header.as_ref().is_some_and(|header| header.timeless)
     }
 
     /// Every fault window, by beginning.
@@ -266,6 +276,7 @@ impl History {
             datatypes: self.datatypes.clone(),
             values: self.values.clone(),
             warnings: self.warnings.clone(),
+            initial: self.initial.clone(),
             index: by(&self.index, &rows),
             process: by(&self.process, &rows),
             session: by(&self.session, &rows),
@@ -400,7 +411,8 @@ impl<'h> Txn<'h> {
         Rank(self.history.invoked[self.id.index()])
     }
 
-    /// When it returned, as a place in real time; `NEVER` unless `Ok` or `Fail`.
+    /// When it returned, as a place in real time; `NEVER` unless `Ok` or `Fail`, and where real time
+    /// is not known.
     pub fn returned(self) -> Rank {
         Rank(self.history.returned[self.id.index()])
     }
@@ -469,7 +481,6 @@ impl fmt::Display for Txn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let history = self.history;
         write!(f, "#{} process {}: {}", self.index(), self.process(), self.function().name())?;
-        let values = &history.values;
         let accesses: Vec<Access> = self.accesses().collect();
         let named = |key: KeyId| match history.key_name(key) {
             Value::Null => String::new(),
@@ -481,28 +492,35 @@ impl fmt::Display for Txn<'_> {
                     f,
                     "{} {} to {}",
                     named(old.key),
-                    shown(values, old.value),
-                    shown(values, new.value)
+                    shown(history, *old),
+                    shown(history, *new)
                 )?;
             }
             (Function::Read, [read]) => match self.kind() {
-                Kind::Ok => write!(f, "{} saw {}", named(read.key), shown(values, read.value))?,
+                Kind::Ok => write!(f, "{} saw {}", named(read.key), shown(history, *read))?,
                 _ => write!(f, "{}", named(read.key))?,
             },
             (Function::Txn, _) => {
                 for access in &accesses {
-                    let value = shown(values, access.value);
+                    let value = shown(history, *access);
                     write!(f, " [{}{} {value}]", access.function.name(), named(access.key))?;
                 }
             }
             _ => {
                 for access in &accesses {
-                    write!(f, "{} {}", named(access.key), shown(values, access.value))?;
+                    write!(f, "{} {}", named(access.key), shown(history, *access))?;
                 }
             }
         }
         if let Some(node) = self.node() {
             write!(f, " at {}", history.nodes[node.index()])?;
+        }
+        if !history.has_real_time() {
+            return match self.kind() {
+                Kind::Ok => Ok(()),
+                Kind::Fail => write!(f, ", failed"),
+                _ => write!(f, ", unknown outcome"),
+            };
         }
         match self.kind() {
             Kind::Ok => write!(f, ", {} to {}", self.invoked_at(), self.returned_at()),
@@ -512,8 +530,11 @@ impl fmt::Display for Txn<'_> {
     }
 }
 
-fn shown(values: &Values, id: ValueId) -> String {
-    if id == ValueId::UNKNOWN { "?".to_owned() } else { values.value(id).to_string() }
+fn shown(history: &History, access: Access) -> String {
+    match access.value {
+        ValueId::UNKNOWN => "?".to_owned(),
+        id => history.value(access.key, id).to_string(),
+    }
 }
 
 impl fmt::Debug for Txn<'_> {

@@ -66,11 +66,18 @@ pub(super) struct Sightings {
     pub(super) read_int: bool,
     pub(super) read_text: bool,
     pub(super) read_map: bool,
+    /// One integer was added more than once.
+    pub(super) added_again: bool,
 }
 
 impl Sightings {
     pub(super) fn see(&mut self, function: Function) {
         self.functions |= 1 << function as u32;
+    }
+
+    /// Whether nothing was done to it but adding.
+    pub(super) fn is_only_added_to(self) -> bool {
+        self.functions == 1 << Function::Add as u32
     }
 
     pub(super) fn datatype(self) -> Datatype {
@@ -104,8 +111,13 @@ impl Sightings {
             (Some(Datatype::Register), Some(Datatype::List), None) if !self.read_list => {
                 Datatype::Text
             }
-            // Jepsen's counter workload adds where others increment.
-            (Some(Datatype::Set), None, _) if self.read_int && !self.read_list => Datatype::Counter,
+            // Jepsen's counter workload adds where others increment. Where nobody reads, an integer
+            // that is added again speaks for a counter: to a set it would do nothing.
+            (Some(Datatype::Set), None, _)
+                if self.read_int && !self.read_list || self.added_again =>
+            {
+                Datatype::Counter
+            }
             (Some(one), None, _) => one,
             _ => Datatype::Mixed,
         }

@@ -16,10 +16,12 @@
 use rustc_hash::FxHashSet;
 
 use crate::history::builder::{is_unknown, returns};
-use crate::history::edn_fields::{Fields, Who, function, operations};
-use crate::history::edn_scan::{Atom, Edn, RawValue, Slot};
+use crate::history::edn_fields::{Fields, Who, function, opening, operations};
+use crate::history::edn_lines::{Scanned, map_end, scan};
+use crate::history::edn_scan::{Atom, Contents, Edn, RawValue, Slot};
 use crate::history::jsonl::{self, list};
 use crate::history::nemesis::{Nemesis, NemesisLine};
+use crate::history::parts::{cut, in_order};
 use crate::history::read::Flaw;
 use crate::history::shape::{self, Telling};
 use crate::history::{Access, Builder, History, KeyId, Line, ValueId};
@@ -52,6 +54,13 @@ struct Guess {
 enum Stop {
     Flaw(Flaw),
     Again(Guess),
+}
+
+/// Why reading on all cores ended.
+enum Halt {
+    Stop(Stop),
+    /// The part that begins here is not made of whole maps alone.
+    At(usize),
 }
 
 impl From<Flaw> for Stop {
@@ -113,8 +122,35 @@ impl Reader {
         }
     }
 
+    /// Reads a file of maps on all cores, up to the first part that has anything else, such as the end of
+    /// a vector around them; the rest as it comes.
     fn all(&mut self, text: &str) -> Result<(), Stop> {
-        operations(&mut Edn::new(text), |edn, fields| self.add(text, edn, fields))
+        let mut edn = Edn::new(text);
+        let around = opening(&mut edn)?;
+        let parts = cut(text, edn.at, map_end);
+        let take = |scanned: Scanned<'_>| {
+            let Scanned { start, fields, is_whole, ints, mops, elements } = scanned;
+            if !is_whole {
+                return Err(Halt::At(start));
+            }
+            let mut from = [0; 3];
+            for (fields, to) in fields {
+                let contents = Contents {
+                    ints: &ints[from[0]..to[0]],
+                    mops: &mops[from[1]..to[1]],
+                    elements: &elements[from[2]..to[2]],
+                };
+                self.add(text, contents, fields).map_err(Halt::Stop)?;
+                from = to;
+            }
+            Ok(())
+        };
+        match in_order(&parts, |part| scan(text, part), take) {
+            Ok(()) => edn.at = text.len(),
+            Err(Halt::At(at)) => edn.at = at,
+            Err(Halt::Stop(stop)) => return Err(stop),
+        }
+        operations(&mut edn, around, |edn, fields| self.add(text, edn.contents(), fields))
     }
 
     /// A better guess, if the end of the history contradicts this one.
@@ -127,7 +163,12 @@ impl Reader {
         Stop::Again(Guess { is_keyed: false, ..self.guess })
     }
 
-    fn add(&mut self, text: &str, edn: &Edn<'_>, mut fields: Fields<'_>) -> Result<(), Stop> {
+    fn add(
+        &mut self,
+        text: &str,
+        contents: Contents<'_, '_>,
+        mut fields: Fields<'_>,
+    ) -> Result<(), Stop> {
         let time = self.time(text, &fields);
         let value = std::mem::replace(&mut fields.value, Slot::Absent);
         if let Who::Other(process) = fields.process {
@@ -135,7 +176,7 @@ impl Reader {
                 index: fields.index,
                 time,
                 name: fields.function.map_or(process, |(name, _)| name),
-                value: whole_value(edn, value),
+                value: whole_value(contents, value),
                 id: fields.fault.map(FaultId),
                 begins: fields.begins,
             };
@@ -147,7 +188,7 @@ impl Reader {
         self.accesses.clear();
         if !telling.only_ends() {
             self.note_sets(function, fields.kind, &value)?;
-            self.take_value(edn, &fields, telling, function, value)?;
+            self.take_value(contents, &fields, telling, function, value)?;
         }
         let function = self.effective(function);
         let process = match fields.process {
@@ -241,7 +282,7 @@ impl Reader {
     /// Turns the value of a line into micro-operations.
     fn take_value(
         &mut self,
-        edn: &Edn<'_>,
+        contents: Contents<'_, '_>,
         fields: &Fields<'_>,
         telling: Telling,
         function: Function,
@@ -260,12 +301,12 @@ impl Reader {
             if self.has_tuples {
                 return Err(self.not_keyed());
             }
-            self.mops(edn, fields.kind);
+            self.mops(contents, fields.kind);
             return Ok(());
         }
         let function = self.effective(function);
         let tuple = match &fields.key {
-            None => self.tuple(edn, telling, function, &value)?,
+            None => self.tuple(contents, telling, function, &value)?,
             Some(_) => None,
         };
         let Some((key, value)) = tuple else {
@@ -277,11 +318,11 @@ impl Reader {
             let value = match value {
                 Slot::Ints => {
                     return self
-                        .ints(edn, telling, function, key)
+                        .ints(contents, telling, function, key)
                         .map_err(|what| wrong(what).into());
                 }
                 Slot::Absent => None,
-                other => Some(whole_value(edn, other)),
+                other => Some(whole_value(contents, other)),
             };
             return self
                 .accesses_of(telling, function, key, value.as_ref())
@@ -304,12 +345,12 @@ impl Reader {
     /// A vector of integers: a pair for `cas`, a list read.
     fn ints(
         &mut self,
-        edn: &Edn<'_>,
+        contents: Contents<'_, '_>,
         telling: Telling,
         function: Function,
         key: KeyId,
     ) -> Result<(), String> {
-        match (function, edn.ints.as_slice()) {
+        match (function, contents.ints) {
             (Function::Cas, [Some(old), Some(new)]) => {
                 let (old, new) = (self.builder.int_value(*old), self.builder.int_value(*new));
                 shape::update(key, old, new, &mut self.accesses);
@@ -322,7 +363,7 @@ impl Reader {
     /// The key and the value of a `[k v]` tuple; `None` if the history is not keyed.
     fn tuple(
         &mut self,
-        edn: &Edn<'_>,
+        contents: Contents<'_, '_>,
         telling: Telling,
         function: Function,
         value: &Slot,
@@ -331,7 +372,7 @@ impl Reader {
             return Ok(None);
         }
         let pair = match value {
-            Slot::Ints => match edn.ints.as_slice() {
+            Slot::Ints => match contents.ints {
                 [Some(key), value] => {
                     Some((Value::Int(*key), value.map_or(Value::Null, Value::Int)))
                 }
@@ -360,8 +401,8 @@ impl Reader {
         Ok(Some((key, value)))
     }
 
-    fn mops(&mut self, edn: &Edn<'_>, kind: Kind) {
-        for mop in &edn.mops {
+    fn mops(&mut self, contents: Contents<'_, '_>, kind: Kind) {
+        for mop in contents.mops {
             let key = match mop.key {
                 Atom::Int(n) => self.builder.key(&Value::Int(n)),
                 Atom::Word(word) => self.builder.text_key(word),
@@ -371,12 +412,12 @@ impl Reader {
                 _ if is_unknown(kind, Function::Txn, mop.function) => ValueId::UNKNOWN,
                 RawValue::Nil => ValueId::NULL,
                 RawValue::Int(n) => self.builder.int_value(*n),
-                RawValue::Ints(from, length) => {
-                    edn.elements[*from..from + length].iter().fold(ValueId::EMPTY, |prefix, n| {
+                RawValue::Ints(from, length) => contents.elements[*from..from + length]
+                    .iter()
+                    .fold(ValueId::EMPTY, |prefix, n| {
                         let last = self.builder.int_value(*n);
                         self.builder.append_value(prefix, last)
-                    })
-                }
+                    }),
                 RawValue::Other(value) => self.builder.value(value),
             };
             self.accesses.push(Access { function: mop.function, key, value });
@@ -420,13 +461,13 @@ impl Reader {
 }
 
 /// The value of a slot as a whole.
-fn whole_value(edn: &Edn<'_>, slot: Slot) -> Value {
+fn whole_value(contents: Contents<'_, '_>, slot: Slot) -> Value {
     match slot {
         Slot::Absent | Slot::Nil => Value::Null,
         Slot::Int(n) => Value::Int(n),
-        Slot::Ints => list(&edn.ints),
+        Slot::Ints => list(contents.ints),
         Slot::Set(value) | Slot::Other(value) => value,
-        Slot::Mops => Value::list(edn.mops.iter().map(|mop| {
+        Slot::Mops => Value::list(contents.mops.iter().map(|mop| {
             let key = match mop.key {
                 Atom::Int(n) => Value::Int(n),
                 Atom::Word(word) => Value::text(word),
@@ -434,9 +475,9 @@ fn whole_value(edn: &Edn<'_>, slot: Slot) -> Value {
             let value = match &mop.value {
                 RawValue::Nil => Value::Null,
                 RawValue::Int(n) => Value::Int(*n),
-                RawValue::Ints(from, length) => {
-                    Value::list(edn.elements[*from..from + length].iter().map(|n| Value::Int(*n)))
-                }
+                RawValue::Ints(from, length) => Value::list(
+                    contents.elements[*from..from + length].iter().map(|n| Value::Int(*n)),
+                ),
                 RawValue::Other(value) => value.clone(),
             };
             Value::list([Value::text(mop.function.name()), key, value])

@@ -2,7 +2,7 @@
 
 use crate::history::edn_scan::{Edn, Slot};
 use crate::history::json::function_names;
-use crate::history::jsonl::ID_MAX;
+use crate::history::json_fields::ID_MAX;
 use crate::history::read::Flaw;
 use crate::model::{Function, Kind, Value};
 
@@ -36,12 +36,22 @@ pub(super) enum Who<'a> {
     Other(&'a str),
 }
 
-/// Calls `each` with every operation of a text, in order.
+/// Passes the bracket around a whole history, if there is one, and says where it is.
+pub(super) fn opening(edn: &mut Edn<'_>) -> Result<Option<usize>, Flaw> {
+    edn.blanks()?;
+    let at = edn.at;
+    let is_open = matches!(edn.peek(), Some(b'[' | b'('));
+    edn.at += usize::from(is_open);
+    Ok(is_open.then_some(at))
+}
+
+/// Calls `each` with every operation of a text from the cursor on, in order; `around` is where a
+/// bracket around the whole history was passed.
 pub(super) fn operations<'a, E: From<Flaw>>(
     edn: &mut Edn<'a>,
+    mut around: Option<usize>,
     mut each: impl FnMut(&mut Edn<'a>, Fields<'a>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut around = None;
     let mut is_over = false;
     loop {
         edn.blanks()?;
@@ -74,7 +84,7 @@ pub(super) fn operations<'a, E: From<Flaw>>(
 }
 
 /// Reads the map of one operation; fields of no use here are passed.
-fn fields<'a>(edn: &mut Edn<'a>) -> Result<Fields<'a>, Flaw> {
+pub(super) fn fields<'a>(edn: &mut Edn<'a>) -> Result<Fields<'a>, Flaw> {
     let start = edn.at;
     let mut fields = Fields {
         start,

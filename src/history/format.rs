@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::history::{awdit_text, cobra_log, dbcop, fastlin_log, plume_text};
+
 /// A format of history files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -15,10 +17,20 @@ pub enum Format {
     EtcdLog,
     /// The key-value logs of Porcupine's tests.
     PorcupineKv,
+    /// The text histories of AWDIT's tests.
+    Awdit,
+    /// The text histories of Plume, PolySI and IsoVista.
+    Plume,
+    /// The binary logs of Cobra, one a session.
+    Cobra,
+    /// DBCop's `history.bincode`.
+    Dbcop,
+    /// The logs of fastlin.
+    Fastlin,
 }
 
 /// Every format with its name, what it is, the extensions it has, and whether it can be written.
-const TABLE: [(Format, &str, &str, &[&str], bool); 5] = [
+const TABLE: [(Format, &str, &str, &[&str], bool); 10] = [
     (
         Format::Jsonl,
         "jsonl",
@@ -46,6 +58,35 @@ const TABLE: [(Format, &str, &str, &[&str], bool); 5] = [
         "porcupine-kv",
         "the get, put and append logs of Porcupine's tests",
         &["txt"],
+        false,
+    ),
+    (
+        Format::Awdit,
+        "awdit",
+        "AWDIT's tests: transactions on registers by session, as text, without times",
+        &["awdit.txt", "awdit"],
+        true,
+    ),
+    (
+        Format::Plume,
+        "plume",
+        "Plume's, PolySI's and IsoVista's: reads and writes by session, as text, without times",
+        &["plume.txt", "plume"],
+        true,
+    ),
+    (
+        Format::Cobra,
+        "cobra",
+        "Cobra's binary logs, one a session: a file, or a folder of them; without times",
+        &["cobra"],
+        false,
+    ),
+    (Format::Dbcop, "dbcop", "DBCop's history.bincode, without times", &["bincode"], false),
+    (
+        Format::Fastlin,
+        "fastlin",
+        "fastlin's logs of stacks, queues and priority queues",
+        &["fastlin"],
         false,
     ),
 ];
@@ -107,6 +148,13 @@ impl Format {
             .map(<[u8]>::trim_ascii)
             .filter(|line| !line.is_empty());
         let line = lines.next()?;
+        let is_text = |is: fn(&str) -> bool| str::from_utf8(line).is_ok_and(is);
+        if cobra_log::is_log(first) {
+            return Some(Self::Cobra);
+        }
+        if dbcop::is_history(first) {
+            return Some(Self::Dbcop);
+        }
         let has = |line: &[u8], word: &str| {
             line.windows(word.len()).any(|window| window == word.as_bytes())
         };
@@ -123,6 +171,9 @@ impl Format {
             {
                 Some(Self::PorcupineKv)
             }
+            _ if is_text(fastlin_log::is_head) => Some(Self::Fastlin),
+            _ if is_text(plume_text::is_line) => Some(Self::Plume),
+            _ if is_text(awdit_text::is_line) => Some(Self::Awdit),
             [b'{' | b'[' | b'(' | b';' | b'#', ..] => Some(Self::Edn),
             _ if line.starts_with(b"INFO") && has(line, "jepsen.util") => Some(Self::EtcdLog),
             _ => None,
@@ -156,6 +207,13 @@ mod tests {
         assert_eq!(detect("x", "INFO  jepsen.util - 0\t:invoke"), Some(Format::EtcdLog));
         assert_eq!(detect("x.edn.gz", ""), Some(Format::Edn));
         assert_eq!(detect("x.ops.jsonl.zst", ""), Some(Format::Operations));
+        assert_eq!(detect("x.txt", "r 1 2\n-----"), Some(Format::Awdit));
+        assert_eq!(detect("x.txt", "w(1,0,0,-1)\n"), Some(Format::Plume));
+        assert_eq!(detect("x.log", "# priorityqueue\n"), Some(Format::Fastlin));
+        assert_eq!(detect("x.edn", "#{:type :invoke}"), Some(Format::Edn));
+        assert_eq!(detect("x", "S\0\0\0\0\0\0\0\u{1}C"), Some(Format::Cobra));
+        assert_eq!(detect("history.bincode", ""), Some(Format::Dbcop));
+        assert_eq!(detect("x.plume.txt", ""), Some(Format::Plume));
         assert_eq!(detect("x.png", "\u{89}PNG"), None);
     }
 }

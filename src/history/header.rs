@@ -13,6 +13,9 @@ pub struct Header {
     /// Who wrote it: `rashomon 0.1.0`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tool: String,
+    /// What the history shows, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The name of the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<String>,
@@ -25,6 +28,13 @@ pub struct Header {
     /// The nodes, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// What registers held before the first write: one value for all, or an object by key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Value>,
+    /// Whether the history has no times at all: its sessions are in order, and nothing tells which
+    /// operation of one came before which of another.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub timeless: bool,
     /// When it started, RFC 3339; absent in simulated runs, which are the same every time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,

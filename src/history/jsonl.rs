@@ -11,19 +11,22 @@
 //! Fields come in any order. `index`, `key`, `node`, `session`, `version`, `final` and `error` may
 //! be left out; `p`, `k`, `v`, `s` and the short function names of the specification are understood.
 
-use std::borrow::Cow;
-
 use crate::history::builder::is_unknown;
 use crate::history::json::{Json, Slot, function_names};
+use crate::history::json_fields::{FUNCTION, Fields, Form, PROCESS, TIME, TYPE, Who, fields};
+use crate::history::json_lines;
 use crate::history::nemesis::{Nemesis, NemesisLine};
 use crate::history::read::Flaw;
 use crate::history::shape::{self, Telling};
 use crate::history::{Access, Builder, Header, History, KeyId, Line, ValueId};
 use crate::model::{FaultId, Function, Kind, Nanos, Process, Value};
 
-/// The names of all fields, for messages.
-const FIELDS: &str = "index, time, process, type, f, key, value, node, session, version, final, \
-                      error, fault, begins";
+const FORM: Form = Form {
+    is_whole: false,
+    names: "index, time, process, type, f, key, value, node, session, version, final, error, fault, \
+            begins",
+    required: &[(TIME, "time"), (PROCESS, "process"), (TYPE, "type"), (FUNCTION, "f")],
+};
 
 /// Reads a whole file. `is_torn` says that the end of its last line is missing already.
 pub(super) fn read(text: &str, is_torn: bool) -> Result<History, Flaw> {
@@ -31,24 +34,7 @@ pub(super) fn read(text: &str, is_torn: bool) -> Result<History, Flaw> {
     let mut builder = Builder::new();
     header(&mut json, &mut builder)?;
     let mut reader = Reader { builder, nemesis: Nemesis::default(), accesses: Vec::new() };
-    loop {
-        json.blank_lines();
-        if json.is_at_end() {
-            break;
-        }
-        let start = json.at;
-        match event(&mut json) {
-            Ok(event) => reader.add(&json, start, event)?,
-            Err(flaw) if json.is_in_torn_line(flaw.at.max(start)) => {
-                reader.builder.warn(torn_line(text));
-                return finish(reader.builder, text);
-            }
-            Err(flaw) => return Err(flaw),
-        }
-    }
-    if is_torn {
-        reader.builder.warn(torn_line(text));
-    }
+    json_lines::read(&json, text, is_torn, |json| fields(json, &FORM), &mut reader, Reader::add)?;
     finish(reader.builder, text)
 }
 
@@ -109,162 +95,6 @@ pub(super) fn header(json: &mut Json<'_>, builder: &mut Builder) -> Result<(), F
     Ok(())
 }
 
-/// Who a line speaks of.
-#[derive(Clone, Copy, PartialEq)]
-enum Who<'a> {
-    Client(u32),
-    /// `nemesis`, or another part of the test that is no client.
-    Other(&'a str),
-}
-
-/// The fields of one line, as they stand.
-struct Event<'a> {
-    index: Option<u32>,
-    time: u64,
-    who: Who<'a>,
-    kind: Kind,
-    /// The name, and where it stands.
-    function: (Cow<'a, str>, usize),
-    key: Slot<'a>,
-    value: Slot<'a>,
-    value_at: usize,
-    node: Option<Cow<'a, str>>,
-    session: Option<u32>,
-    version: Option<i64>,
-    is_final: bool,
-    error: Option<Cow<'a, str>>,
-    fault: Option<u32>,
-    begins: Option<bool>,
-}
-
-pub(super) const ID_MAX: u64 = u32::MAX as u64 - 16;
-
-fn event<'a>(json: &mut Json<'a>) -> Result<Event<'a>, Flaw> {
-    json.open_object()?;
-    let start = json.at;
-    let mut event = Event {
-        index: None,
-        time: 0,
-        who: Who::Client(0),
-        kind: Kind::Info,
-        function: ("".into(), start),
-        key: Slot::Absent,
-        value: Slot::Absent,
-        value_at: start,
-        node: None,
-        session: None,
-        version: None,
-        is_final: false,
-        error: None,
-        fault: None,
-        begins: None,
-    };
-    let mut seen = 0_u32;
-    let mut is_first = true;
-    loop {
-        let at = json.at;
-        let Some(name) = json.field(is_first)? else { break };
-        is_first = false;
-        let bit = match name {
-            "index" | "i" => {
-                event.index = Some(json.natural(ID_MAX, "an index: a whole number")? as u32);
-                0
-            }
-            "time" => {
-                event.time = json.natural(u64::MAX - 1, "a time: nanoseconds, a whole number")?;
-                1
-            }
-            "process" | "p" => {
-                event.who = if json.is_at_text() {
-                    Who::Other(json.word("a process")?)
-                } else {
-                    let expected = "a process: a whole number, or \"nemesis\"";
-                    Who::Client(json.natural(ID_MAX, expected)? as u32)
-                };
-                2
-            }
-            "type" => {
-                event.kind = kind(json)?;
-                3
-            }
-            "f" => {
-                let at = json.at;
-                event.function = (json.text("the name of a function in quotes")?, at);
-                4
-            }
-            "key" | "k" => {
-                event.key = json.key_slot()?;
-                5
-            }
-            "value" | "v" => {
-                event.value_at = json.at;
-                event.value = json.slot()?;
-                6
-            }
-            "node" => {
-                event.node = Some(json.text("the name of a node in quotes")?);
-                7
-            }
-            "session" | "s" => {
-                event.session = Some(json.natural(ID_MAX, "a session: a whole number")? as u32);
-                8
-            }
-            "version" => {
-                event.version = Some(json.integer("a version: an integer")?);
-                9
-            }
-            "final" => {
-                event.is_final = json.boolean()?;
-                10
-            }
-            "error" => {
-                event.error = Some(json.text("an error: a text")?);
-                11
-            }
-            "fault" => {
-                event.fault =
-                    Some(json.natural(ID_MAX, "the number of a fault: a whole number")? as u32);
-                12
-            }
-            "begins" => {
-                event.begins = Some(json.boolean()?);
-                13
-            }
-            _ => {
-                let what = format!("unknown field {name:?}; expected one of {FIELDS}");
-                return Err(Flaw::new(at, what));
-            }
-        };
-        if seen & 1 << bit != 0 {
-            return Err(Flaw::new(at, format_args!("duplicate field {name:?}; expected it once")));
-        }
-        seen |= 1 << bit;
-    }
-    let end = json.at;
-    json.end_of_line()?;
-    for (bit, name) in [(1, "time"), (2, "process"), (3, "type"), (4, "f")] {
-        if seen & 1 << bit == 0 {
-            return Err(Flaw::new(end - 1, format_args!("missing field {name:?}")));
-        }
-    }
-    Ok(event)
-}
-
-/// The kind of an event.
-fn kind(json: &mut Json<'_>) -> Result<Kind, Flaw> {
-    let at = json.at;
-    match json.word("a type: \"invoke\", \"ok\", \"fail\" or \"info\"")? {
-        "invoke" => Ok(Kind::Invoke),
-        "ok" => Ok(Kind::Ok),
-        "fail" => Ok(Kind::Fail),
-        "info" => Ok(Kind::Info),
-        other => Err(Flaw::new(
-            at,
-            format_args!("unknown type {other:?}; expected invoke, ok, fail or info"),
-        )),
-    }
-}
-
 /// The function of that name.
 pub(super) fn function(name: &str, at: usize) -> Result<Function, Flaw> {
     // The commonest names first: the table has many.
@@ -283,17 +113,34 @@ pub(super) fn list(ints: &[Option<i64>]) -> Value {
     Value::list(ints.iter().map(|n| n.map_or(Value::Null, Value::Int)))
 }
 
+/// What is told of a fault.
+pub(super) fn fault_value(value: Slot<'_>, ints: &[Option<i64>]) -> Value {
+    match value {
+        Slot::Absent | Slot::Null => Value::Null,
+        Slot::Int(n) => Value::Int(n),
+        Slot::Text(text) => Value::text(text),
+        Slot::Ints => list(ints),
+        Slot::Other(value) => value,
+    }
+}
+
 struct Reader {
     builder: Builder,
     nemesis: Nemesis,
     accesses: Vec<Access>,
 }
 
+impl AsMut<Builder> for Reader {
+    fn as_mut(&mut self) -> &mut Builder {
+        &mut self.builder
+    }
+}
+
 impl Reader {
-    fn add(&mut self, json: &Json<'_>, start: usize, event: Event<'_>) -> Result<(), Flaw> {
+    fn add(&mut self, start: usize, event: Fields<'_>, ints: &[Option<i64>]) -> Result<(), Flaw> {
         let process = match event.who {
             Who::Client(process) => Process(process),
-            Who::Other(_) => return self.add_fault(json, start, event),
+            Who::Other(_) => return self.add_fault(start, event, ints),
         };
         if event.fault.is_some() || event.begins.is_some() {
             let what = "a client's line with fault or begins; expected them of the nemesis only";
@@ -303,16 +150,8 @@ impl Reader {
         let telling = Telling { kind: event.kind, is_whole: false };
         let key = key(&mut self.builder, telling, function, &event.key);
         self.accesses.clear();
-        value(
-            &mut self.builder,
-            telling,
-            function,
-            key,
-            &event.value,
-            &json.ints,
-            &mut self.accesses,
-        )
-        .map_err(|what| Flaw::new(event.value_at, what))?;
+        value(&mut self.builder, telling, function, key, &event.value, ints, &mut self.accesses)
+            .map_err(|what| Flaw::new(event.value_at, what))?;
         let line = Line {
             index: event.index,
             time: Nanos(event.time),
@@ -334,14 +173,12 @@ impl Reader {
         Ok(())
     }
 
-    fn add_fault(&mut self, json: &Json<'_>, start: usize, event: Event<'_>) -> Result<(), Flaw> {
-        let value = match event.value {
-            Slot::Absent | Slot::Null => Value::Null,
-            Slot::Int(n) => Value::Int(n),
-            Slot::Text(text) => Value::text(text),
-            Slot::Ints => list(&json.ints),
-            Slot::Other(value) => value,
-        };
+    fn add_fault(
+        &mut self,
+        start: usize,
+        event: Fields<'_>,
+        ints: &[Option<i64>],
+    ) -> Result<(), Flaw> {
         if event.kind != Kind::Info {
             return Err(Flaw::new(start, "a nemesis that is no info; expected \"type\":\"info\""));
         }
@@ -349,7 +186,7 @@ impl Reader {
             index: event.index,
             time: Nanos(event.time),
             name: &event.function.0,
-            value,
+            value: fault_value(event.value, ints),
             id: event.fault.map(FaultId),
             begins: event.begins,
         };

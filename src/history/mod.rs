@@ -2,28 +2,40 @@
 //!
 //! A [`History`] is a set of private columns; everyone else reads a [`Txn`] at a time.
 //!
-//! Invariant: only `columns`, `builder` and `timeline` know that columns exist.
+//! Invariant: only `columns`, `builder`, `initial` and `timeline` know that columns exist.
 
+mod awdit_text;
 mod builder;
+mod cobra_log;
 mod columns;
 mod datatype;
+mod dbcop;
 mod edn;
 mod edn_fields;
+mod edn_lines;
 mod edn_scan;
 mod edn_text;
 mod etcd_log;
+mod fastlin_log;
 mod format;
 mod header;
+mod initial;
 mod json;
+mod json_fields;
+mod json_lines;
 mod json_text;
 mod jsonl;
 mod nemesis;
 mod numbers;
 mod operations;
 mod operations_text;
+mod parts;
+mod plume_text;
 mod porcupine_kv;
 mod read;
+mod register_text;
 mod shape;
+mod timeless;
 mod timeline;
 mod values;
 mod write;
@@ -35,6 +47,6 @@ pub use columns::{
 pub use datatype::Datatype;
 pub use format::Format;
 pub use header::{Expectations, Header};
-pub use read::{ReadError, read, read_bytes};
+pub use read::{ReadError, is_one_history, read, read_bytes};
 pub use values::{ValueId, Values};
 pub use write::{Writer, write_history};

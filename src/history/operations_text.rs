@@ -7,7 +7,7 @@ use crate::history::json_text::{json_rest, json_subject, json_text, json_value, 
 use crate::history::timeline::op;
 use crate::history::write::header_line;
 use crate::history::{History, Rank};
-use crate::model::{Nanos, Value};
+use crate::model::{Kind, Nanos, Value};
 
 /// Writes a history in operation form.
 pub(super) fn write_operations(history: &History, to: &mut dyn Write) -> io::Result<()> {
@@ -73,6 +73,13 @@ struct Times {
 
 impl Times {
     fn of(history: &History) -> Self {
+        if !history.has_real_time() {
+            let returned = |kind| if kind == Kind::Info { Nanos::FOREVER } else { Nanos(0) };
+            return Self {
+                invoked: vec![Nanos(0); history.len()],
+                returned: history.txns().map(|txn| returned(txn.kind())).collect(),
+            };
+        }
         let mut by_rank: Vec<(Rank, u32, bool)> = Vec::with_capacity(2 * history.len());
         for txn in history.txns() {
             by_rank.push((txn.invoked(), txn.id.0, true));

@@ -15,7 +15,7 @@ use crate::model::{Function, Nanos, Process, Value};
 /// Reads a whole file.
 pub(super) fn read(text: &str) -> Result<History, Flaw> {
     let mut builder = Builder::new();
-    edn_fields::operations(&mut Edn::new(text), |_, fields| add(&mut builder, fields))?;
+    edn_fields::operations(&mut Edn::new(text), None, |_, fields| add(&mut builder, fields))?;
     jsonl::finish(builder, text)
 }
 

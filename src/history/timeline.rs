@@ -80,8 +80,16 @@ fn known_index(history: &History, part: Part) -> Option<u32> {
     }
 }
 
-/// The lines of the clients, in order of events.
+/// The lines of the clients, in order of events; where that is not known, one operation after another.
 fn clients(history: &History) -> Vec<(Nanos, Part)> {
+    if !history.has_real_time() {
+        let lines = |txn: Txn<'_>| {
+            let id = txn.id.0;
+            let end = if txn.kind() == Kind::Info { Part::GiveUp(id) } else { Part::Complete(id) };
+            [(Nanos(0), Part::Invoke(id)), (Nanos(0), end)]
+        };
+        return history.txns().flat_map(lines).collect();
+    }
     let mut by_rank: Vec<(Rank, Part)> = Vec::with_capacity(2 * history.len());
     for txn in history.txns() {
         by_rank.push((txn.invoked(), Part::Invoke(txn.id.0)));
@@ -188,7 +196,7 @@ pub(super) fn op(history: &History, txn: Txn<'_>, is_invocation: bool) -> Op {
         match access.value {
             ValueId::UNKNOWN => Value::Null,
             _ if hidden => Value::Null,
-            id => history.values().value(id),
+            id => history.value(access.key, id),
         }
     };
     let mops = txn.accesses().map(|access| Mop {

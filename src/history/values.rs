@@ -126,6 +126,12 @@ impl Values {
         ValueId(id)
     }
 
+    /// A `Null` that is not the initial version of a register: one that was read or written where
+    /// the register began with something.
+    pub(super) fn absent(&mut self) -> ValueId {
+        self.node(Node { prefix: SCALAR, last: 0 })
+    }
+
     /// Gives back the memory that growing left over.
     pub(super) fn shrink(&mut self) {
         self.nodes.shrink_to_fit();

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use crate::history::edn_text::edn_line;
 use crate::history::json_text::json_line;
 use crate::history::operations_text::write_operations;
+use crate::history::register_text::{Style, write_registers};
 use crate::history::timeline::{Timeline, event};
 use crate::history::{Format, Header, History};
 use crate::model::{Event, Function, Value};
@@ -43,7 +44,8 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Writes a whole history. [`Format::is_writable`] says in which formats; others are an error.
+/// Writes a whole history. [`Format::is_writable`] says in which formats; others are an error, as is
+/// a history that does not fit its format. Formats without times lose the times.
 ///
 /// A history that was read from the operation form has indices that name operations in any order;
 /// the event form numbers lines, so there they are counted anew, in order of invocation.
@@ -58,6 +60,11 @@ pub fn write_history(history: &History, format: Format, to: &mut dyn Write) -> i
             }
             events(history, &mut to, json_line)?;
         }
+        Format::Edn if !history.has_real_time() => {
+            return Err(misfit(
+                "the lines of an EDN file tell what came before what, and this history has no times",
+            ));
+        }
         Format::Edn => {
             let has_tuples = can_have_tuples(history);
             events(history, &mut to, |line, index, event| {
@@ -65,7 +72,9 @@ pub fn write_history(history: &History, format: Format, to: &mut dyn Write) -> i
             })?;
         }
         Format::Operations => write_operations(history, &mut to)?,
-        Format::EtcdLog | Format::PorcupineKv => {
+        Format::Awdit => write_registers(history, Style::Awdit, &mut to)?,
+        Format::Plume => write_registers(history, Style::Plume, &mut to)?,
+        Format::EtcdLog | Format::PorcupineKv | Format::Cobra | Format::Dbcop | Format::Fastlin => {
             let writable: Vec<&str> =
                 Format::all().filter(|format| format.is_writable()).map(Format::name).collect();
             return Err(io::Error::new(
@@ -79,6 +88,11 @@ pub fn write_history(history: &History, format: Format, to: &mut dyn Write) -> i
         }
     }
     to.flush()
+}
+
+/// Why a history does not fit a format.
+pub(super) fn misfit(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, what.into())
 }
 
 pub(super) fn header_line(line: &mut String, header: &Header) -> io::Result<()> {
