@@ -2,6 +2,8 @@
 //! judged alone.
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how its cases are spread")]
 
+#[path = "oracle/closure.rs"]
+mod closure;
 #[path = "oracle/causal.rs"]
 #[expect(dead_code, reason = "CP and CP-S have a test of their own")]
 mod exhaustion;
@@ -9,6 +11,8 @@ mod exhaustion;
 mod lazy;
 #[path = "oracle/plain.rs"]
 mod plain;
+#[path = "oracle/replicas.rs"]
+mod replicas;
 
 use exhaustion::Ops;
 use lazy::Family;
@@ -90,8 +94,15 @@ fn compare(plain: &[Plain], family: Family) -> [bool; 4] {
     truth
 }
 
+/// How many histories to compare: `RASHOMON_CASES` times as many, if that is set.
+fn cases(count: u64) -> u64 {
+    let times = std::env::var("RASHOMON_CASES").ok().and_then(|times| times.parse::<u64>().ok());
+    count * times.unwrap_or(1)
+}
+
 /// Compares many histories, in which both verdicts are well represented.
 fn compare_many(family: Family, count: u64) {
+    let count = cases(count);
     let truths: Vec<[bool; 4]> = (0..count)
         .into_par_iter()
         .map(|seed| {
@@ -201,6 +212,90 @@ fn neighbours_of_the_patterns_agree_with_exhaustion() {
     println!("CM, not CCv {}; CCv, not CM {}", apart(2, 3), apart(3, 2));
     println!("PRAM, not CC {}; CC, not PRAM {}; both, not CM {both}", apart(0, 1), apart(1, 0));
     assert!(apart(2, 3) > 200 && apart(3, 2) > 200 && apart(0, 1) > 200 && apart(1, 0) > 200);
+}
+
+/// Longer histories, against the closures that define the models.
+#[test]
+fn longer_histories_agree_with_the_closures() {
+    let count = cases(1_000);
+    let truths: Vec<[bool; 4]> = (0..count)
+        .into_par_iter()
+        .map(|seed| {
+            let random = &mut Random::stream(seed, "replicas");
+            let plain = replicas::history(random);
+            let history = build(&plain);
+            let verdicts = causal::check(&history, &Limits::default());
+            let truth = closure::holds(&plain);
+            for (property, holds) in PROPERTIES.into_iter().zip(truth) {
+                let expected = if holds { Status::Valid } else { Status::Invalid };
+                let ours = status(&verdicts, property);
+                assert_eq!(ours, Some(expected), "{seed} {}: {verdicts:#?}", property.id());
+            }
+            for (verdict, anomaly) in
+                verdicts.iter().flat_map(|one| one.anomalies.iter().map(move |two| (one, two)))
+            {
+                let alone = causal::check(&history.subset(&anomaly.operations), &Limits::default());
+                assert_eq!(status(&alone, verdict.property), Some(Status::Invalid), "{seed}");
+            }
+            truth
+        })
+        .collect();
+    for (at, property) in PROPERTIES.into_iter().enumerate() {
+        let valid = truths.iter().filter(|truth| truth[at]).count() as u64;
+        println!("{}: holds in {valid} of {count}", property.id());
+        assert!(valid > count / 20 && valid < count - count / 20, "{}", property.id());
+    }
+    let alone = truths.iter().filter(|t| t[0] && t[1] && !t[2]).count();
+    println!("CC and PRAM, not CM {alone}");
+}
+
+/// What PRAM does not see, for other sessions' reads do not count, nor CC, for it asks of each read by
+/// itself: the order in which one session would have to see all.
+#[test]
+fn causal_memory_is_more_than_causal_consistency_and_pram() {
+    /// By session, key and value.
+    type Accesses = [(u32, usize, i64)];
+    let histories: [(&Accesses, &str); 2] = [
+        // Session 2 wrote x = 2 before it found no z, and read x = 2 after y = 1, which came after
+        // x = 1, which came after z = 1: for x = 2 to be the last, z was there before.
+        (
+            &[
+                (0, 2, 1),
+                (1, 2, -1),
+                (1, 0, 1),
+                (2, 0, 2),
+                (2, 2, 0),
+                (1, 1, 1),
+                (2, 1, -1),
+                (2, 0, -2),
+            ],
+            "write-hb-init-read",
+        ),
+        // The same with a z of its own: what came before x = 2 was read again at the end.
+        (
+            &[
+                (0, 2, 1),
+                (1, 2, -1),
+                (1, 0, 1),
+                (2, 0, 2),
+                (2, 2, 2),
+                (1, 1, 1),
+                (2, 1, -1),
+                (2, 0, -2),
+                (2, 2, -1),
+            ],
+            "cyclic-hb",
+        ),
+    ];
+    for (ops, kind) in histories {
+        let plain: Vec<Plain> = (0..).zip(ops).map(|(at, op)| simple(at, *op)).collect();
+        let truth = compare(&plain, Family::Registers);
+        assert_eq!(truth[..3], [true, true, false], "{kind}");
+        let verdicts = causal::check(&build(&plain), &Limits::default());
+        let memory = verdicts.iter().find(|one| one.property == Property::Cm).expect("a verdict");
+        let kinds: Vec<&str> = memory.anomalies.iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, [kind]);
+    }
 }
 
 /// An `ok` operation on a register: a write of a positive value, or a read of what a negative one

@@ -309,13 +309,76 @@ fn decrements_move_both_bounds() {
 }
 
 #[test]
-fn ids_that_fall_are_counted_and_not_accused() {
+fn ids_that_fall_are_a_matter_of_their_own() {
     let text = r#"{"i":0,"p":0,"type":"ok","inv":0,"ret":1,"f":"newid","k":"user","v":7}
 {"i":1,"p":1,"type":"ok","inv":2,"ret":3,"f":"newid","k":"user","v":5}
 {"i":2,"p":2,"type":"ok","inv":2,"ret":3,"f":"newid","k":"user","v":8}"#;
-    let verdict = duplication::ids(&load(text), &Limits::default()).expect("ids");
-    assert_eq!(verdict.status, Status::Valid);
-    assert!(verdict.reason.expect("a reason").starts_with("1 of 3 ids are not above"));
+    let limits = Limits::default();
+    let verdict = duplication::ids(&load(text), &limits).expect("ids");
+    assert_eq!((verdict.status, verdict.reason), (Status::Valid, None));
+    let verdict = duplication::rising_ids(&load(text), &limits).expect("ids");
+    assert_eq!((verdict.status, verdict.count), (Status::Invalid, 1));
+    assert_eq!(
+        verdict.anomalies[0].sentence,
+        "user handed out id 5 to session 1 (#1, asked for at 2.0 ms) after session 0 had got id 7 \
+         (#0, 1.0 ms): ids run backwards"
+    );
+    // Who expects nothing of the order of ids is told, and not failed.
+    let weighed = assess(&load(text), &limits, Expected::default());
+    assert_eq!(weighed.status, Status::Valid);
+    assert_eq!(weighed.verdict(Property::Idreg).map(|one| one.status), Some(Status::Invalid));
+    let expected = Expected { hold: vec![Property::Idreg], ..Expected::default() };
+    assert_eq!(assess(&load(text), &limits, expected).violated(), [Property::Idreg]);
+}
+
+#[test]
+fn ids_that_are_texts_are_not_compared() {
+    let text = r#"{"i":0,"p":0,"type":"ok","inv":0,"ret":1,"f":"newid","k":"user","v":"b"}
+{"i":1,"p":1,"type":"ok","inv":2,"ret":3,"f":"newid","k":"user","v":"a"}"#;
+    let verdict = duplication::rising_ids(&load(text), &Limits::default()).expect("ids");
+    assert_eq!(verdict.status, Status::Unknown);
+}
+
+/// IDREG, word for word: an id below one that was handed out before it was asked for.
+#[test]
+fn falling_ids_are_those_of_the_definition() {
+    let violated: u64 = (0..20_000_u64)
+        .into_par_iter()
+        .map(|seed| {
+            let mut random = Random::stream(seed, "falling ids");
+            let ids: Vec<(&str, u64, u64, u64)> = (0..2 + random.below(5))
+                .map(|_| {
+                    let kind = *random.pick(&["ok", "ok", "ok", "info", "fail"]);
+                    let invoked = random.below(20);
+                    (kind, invoked, invoked + 1 + random.below(8), random.below(9))
+                })
+                .collect();
+            let lines: Vec<String> = (0..)
+                .zip(&ids)
+                .map(|(at, (kind, invoked, returned, id)): (u32, _)| {
+                    let returned =
+                        if *kind == "info" { "null".to_owned() } else { returned.to_string() };
+                    format!(
+                        r#"{{"i":{at},"p":{at},"type":"{kind}","inv":{invoked},"ret":{returned},"f":"newid","k":"k","v":{id}}}"#
+                    )
+                })
+                .collect();
+            let history = load(&lines.join("\n"));
+            let ok = || ids.iter().filter(|id| id.0 == "ok");
+            let falls = |id: &&(&str, u64, u64, u64)| ok().any(|one| one.2 < id.1 && one.3 > id.3);
+            let truth = ok().filter(falls).count() as u64;
+            let verdict = duplication::rising_ids(&history, &Limits::default());
+            let count = verdict.as_ref().map_or(0, |verdict| verdict.count);
+            assert_eq!(count, truth, "{history:?} {verdict:?}");
+            for anomaly in verdict.iter().flat_map(|verdict| &verdict.anomalies) {
+                let alone = history.subset(&anomaly.operations);
+                let again = duplication::rising_ids(&alone, &Limits::default());
+                assert_eq!(again.map(|one| one.status), Some(Status::Invalid), "{anomaly:?}");
+            }
+            u64::from(truth > 0)
+        })
+        .sum();
+    assert!((1_000..19_000).contains(&violated), "{violated}");
 }
 
 #[test]

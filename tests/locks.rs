@@ -5,7 +5,7 @@
 mod oracle;
 
 use oracle::{Act, Deed, build};
-use rashomon::check::{Limits, Property, Status, Verdict, locks};
+use rashomon::check::{Limits, Property, Status, Verdict, linear, locks};
 use rashomon::history::{History, read};
 use rashomon::model::{Kind, Random};
 use rayon::prelude::*;
@@ -62,6 +62,56 @@ fn tokens_must_grow_as_defined() {
 fn leaders_are_those_of_the_definition() {
     let violated = compare(Property::Leader, oracle::random_claims, oracle::split_brain);
     assert!((5_000..90_000).contains(&violated), "{violated}");
+}
+
+/// Linearizability of a lock that only its holder may give back.
+#[test]
+fn a_lock_is_given_back_by_its_holder() {
+    let violated: usize = (0..100_000_u64)
+        .into_par_iter()
+        .map(|seed| {
+            let deeds = oracle::random_owners(&mut Random::stream(seed, "owners"));
+            let (history, truth) = (build(&deeds), oracle::is_linearizable(&deeds));
+            let verdict = linear::check(&history, &Limits::default());
+            let expected = if truth { Status::Valid } else { Status::Invalid };
+            // Where all operations failed there is nothing to be said.
+            let is_silent = truth && deeds.iter().all(|deed| deed.kind != Kind::Ok);
+            assert!(verdict.status == expected || is_silent, "{seed} {verdict:?}\n{history:?}");
+            for anomaly in &verdict.anomalies {
+                let again = linear::check(&history.subset(&anomaly.operations), &Limits::default());
+                assert_eq!(again.status, Status::Invalid, "{seed} {anomaly:?}\n{history:?}");
+            }
+            usize::from(!truth)
+        })
+        .sum();
+    println!("LIN of locks: {violated} of 100000 violated");
+    assert!((10_000..90_000).contains(&violated), "{violated}");
+}
+
+/// The second process of a session gives back what the first may have taken; a stranger may not, unless
+/// it never takes the lock itself.
+#[test]
+fn a_session_outlives_its_process() {
+    let deed = |session, act, kind, time| Deed {
+        session,
+        act,
+        kind,
+        invoked: time,
+        returned: if kind == Kind::Info { u64::MAX } else { time + 1 },
+    };
+    let (take, give) = (Act::Acquire(None), Act::Release);
+    let status = |deeds: &[Deed]| linear::check(&build(deeds), &Limits::default()).status;
+    let own = [deed(0, take, Kind::Info, 0), deed(0, give, Kind::Ok, 5)];
+    assert_eq!(status(&own), Status::Valid);
+    let for_another = [deed(0, take, Kind::Ok, 0), deed(1, give, Kind::Ok, 5)];
+    assert_eq!(status(&for_another), Status::Valid);
+    let taken_back = [
+        deed(0, take, Kind::Ok, 0),
+        deed(0, give, Kind::Ok, 2),
+        deed(1, take, Kind::Ok, 4),
+        deed(0, give, Kind::Ok, 6),
+    ];
+    assert_eq!(status(&taken_back), Status::Invalid);
 }
 
 #[test]

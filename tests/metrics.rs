@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rashomon::check::{Counts, Metrics, measure};
+use rashomon::check::{Counts, Metrics, Property, Share, measure};
 use rashomon::history::{Access, Builder, History, Line, Operation, Txn};
 use rashomon::model::{
     ClientEvent, Event, FaultEvent, Function, Kind, Nanos, Op, Process, Value, What,
@@ -267,4 +267,43 @@ fn a_fault_without_a_clock_is_no_evidence() {
     let metrics = measure(&history);
     assert_eq!(metrics.outside_faults(&history), None);
     assert!(metrics.faults.is_empty() && metrics.windows.is_empty());
+}
+
+/// Elements added before, during and after a partition, of which the partition lost some.
+#[test]
+fn losses_are_counted_by_the_fault_their_write_was_invoked_in() {
+    let mut lines = Vec::new();
+    for element in 0..30_u64 {
+        // Not at one pace, so that these are times of a clock.
+        let time = 1_000_000 * element + 1_000 * (element % 7);
+        if let Some(what) = [(10, "start"), (20, "stop")].iter().find(|one| one.0 == element) {
+            let what = format!(":type :info, :f :{}-partition", what.1);
+            lines.push(format!("{{:process :nemesis, :time {time}, {what}}}"));
+        }
+        for (kind, at) in [("invoke", time + 10), ("ok", time + 500)] {
+            let what = format!(":type :{kind}, :f :add, :value {element}");
+            lines.push(format!("{{:process 0, :time {at}, {what}}}"));
+        }
+    }
+    let kept: Vec<String> =
+        (0..30_u64).filter(|one| !(12..16).contains(one)).map(|one| one.to_string()).collect();
+    for (kind, at, value) in [
+        ("invoke", 50_000_000, "nil".to_owned()),
+        ("ok", 50_700_000, format!("[{}]", kept.join(" "))),
+    ] {
+        let what = format!(":type :{kind}, :f :read, :value {value}, :final true");
+        lines.push(format!("{{:process 0, :time {at}, {what}}}"));
+    }
+    let text = lines.join("\n");
+    let history =
+        rashomon::history::read_bytes("h.edn", text.as_bytes(), None).expect("well-formed");
+    let metrics = measure(&history);
+    for property in [Property::Awl, Property::SetLost] {
+        let losses = metrics.losses.iter().find(|one| one.of == property).expect("judged");
+        let share = |lost, acknowledged| Share { lost, acknowledged };
+        assert_eq!(losses.all, share(4, 30), "{property:?}");
+        assert_eq!(losses.outside, Some(share(0, 20)));
+        assert_eq!(losses.windows, [share(4, 10)]);
+        assert_eq!(losses.windows[0].rate(), Some(0.4));
+    }
 }

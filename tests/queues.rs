@@ -1,6 +1,8 @@
 //! Queues, stacks and priority queues against every order there is.
 #![expect(clippy::print_stdout, reason = "a test says how its cases are spread")]
 
+#[path = "oracle/cases.rs"]
+mod cases;
 #[path = "oracle/containers.rs"]
 mod containers;
 
@@ -8,6 +10,7 @@ mod containers;
 #[path = "oracle/plain.rs"]
 mod plain;
 
+use cases::cases;
 use containers::{Act, Deed, Order, Shape, build, linearizable, random_history, violated};
 use rashomon::check::{Limits, Property, Status, linear, queues};
 use rashomon::model::{Kind, Random};
@@ -70,7 +73,7 @@ fn says_anything(deeds: &[Deed]) -> bool {
 #[test]
 fn monitors_agree_with_every_order_of_small_histories() {
     for order in Order::ALL {
-        let (valid, violated) = compare("small containers", order, SMALL, 120_000);
+        let (valid, violated) = compare("small containers", order, SMALL, cases(120_000));
         println!("{order:?}: {valid} hold, {violated} do not");
         assert!(valid > 30_000 && violated > 14_000, "{order:?}: {valid} {violated}");
     }
@@ -80,7 +83,7 @@ fn monitors_agree_with_every_order_of_small_histories() {
 fn repeated_values_and_peeks_are_searched() {
     let shape = Shape { repeats: 0.6, peeks: 0.15, ..SMALL };
     for order in Order::ALL {
-        let (valid, violated) = compare("repeats", order, shape, 30_000);
+        let (valid, violated) = compare("repeats", order, shape, cases(30_000));
         println!("{order:?}: {valid} hold, {violated} do not");
         assert!(valid > 5_000 && violated > 3_000, "{order:?}: {valid} {violated}");
     }

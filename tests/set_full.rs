@@ -47,7 +47,8 @@ fn random_set(random: &mut Random) -> Vec<Line> {
         let function = *random.pick(&["add", "add", "rem"]);
         lines.push(Line::random(random, 0).does(function, "s", again.into()));
     }
-    for _ in 0..random.below(5) {
+    // Without a read, an element that is added again makes it a counter.
+    for _ in 0..=random.below(4) {
         let mut seen: Vec<i64> = (1..=elements).filter(|_| random.chance(0.7)).collect();
         if random.chance(0.03) {
             seen.push(1 + random.below(5) as i64);

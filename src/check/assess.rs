@@ -2,13 +2,16 @@
 
 use rayon::prelude::*;
 
+use crate::check::minimal::{Check, minimal};
+use crate::check::single_objects::has_mixed_transactions;
 use crate::check::{Anomaly, Limits, Property, Status, Verdict};
 use crate::check::{
     bank, causal, convergence, counter, duplication, durability, fractured, incompatible_order,
-    inventory, linear, locks, lost_update, order, prefix, provenance, queues, regular,
-    resurrection, session, set_full, siblings, torn,
+    inventory, linear, locks, lost_update, order, prefix, provenance, queues, real_time, regular,
+    resurrection, session, set_full, siblings, store_versions, torn, transaction,
 };
-use crate::history::{Datatype, Expectations, History, Rank};
+use crate::history::{Datatype, Expectations, History, Rank, Txn};
+use crate::model::Function;
 
 /// What was expected of a history.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +30,17 @@ impl Expected {
     /// What is expected where nobody says otherwise: linearizability, the strongest promise there is.
     pub fn linearizable() -> Self {
         Self { hold: vec![Property::Lin], ..Self::default() }
+    }
+
+    /// What is expected of a history where nobody says otherwise: the strongest promise there is, which
+    /// for transactions of several operations is strict serializability.
+    pub fn strongest(history: &History) -> Self {
+        let is_transaction =
+            |txn: Txn<'_>| txn.function() == Function::Txn && txn.accesses().len() > 1;
+        if history.txns().any(is_transaction) {
+            return Self { hold: vec![Property::Sser], ..Self::default() };
+        }
+        Self::linearizable()
     }
 
     /// The expectations of a workload; an unknown name comes back as the error.
@@ -61,8 +75,13 @@ pub struct Assessment {
 impl Assessment {
     /// Weighs verdicts against expectations.
     pub fn new(verdicts: Vec<Verdict>, expected: Expected) -> Self {
-        let valid: Vec<Property> =
-            verdicts.iter().filter(|v| v.status == Status::Valid).map(|v| v.property).collect();
+        // What the absence of an anomaly of transactions is worth, the levels of isolation say.
+        let valid: Vec<Property> = verdicts
+            .iter()
+            .filter(|one| one.status == Status::Valid)
+            .map(|one| one.property)
+            .filter(|property| !property.is_anomaly_of_transactions())
+            .collect();
         let strongest = Property::strongest(&valid);
         let mut assessment =
             Self { verdicts, strongest, expected, status: Status::Valid, reason: None };
@@ -109,22 +128,25 @@ impl Assessment {
     }
 }
 
-type Checker = fn(&History, &Limits) -> Vec<Verdict>;
-
-/// The checkers of models; each says nothing of properties that the history has no object for.
-const MODELS: &[Checker] = &[
-    session::check,
-    order::check,
-    |history, limits| regular::check(history, limits).into_iter().collect(),
-    causal::check,
-    prefix::check,
+/// The checkers of models of one order; each says nothing of properties that the history has no object
+/// for.
+const ORDERS: &[Check] = &[
+    |history, limits| minimal(order::check, history, limits),
+    |history, limits| minimal(REGULAR, history, limits),
 ];
 
-/// What `MODELS` judge: all of it holds where linearizability does.
-const WEAKER_THAN_LINEARIZABLE: [Property; 17] = [
-    Property::Reg,
-    Property::Seq,
-    Property::Coh,
+const REGULAR: Check = |history, limits| regular::check(history, limits).into_iter().collect();
+
+const LINEAR: Check = |history, limits| vec![linear::check(history, limits)];
+
+/// What `ORDERS` judge: all of it holds where linearizability does.
+const WEAKER_THAN_LINEARIZABLE: [Property; 3] = [Property::Reg, Property::Seq, Property::Coh];
+
+/// The checkers of models that let sessions see things in different orders, or late.
+const VIEWS: &[Check] = &[session::check, causal::check, prefix::check];
+
+/// What `VIEWS` judge: all of it holds where sequential consistency does.
+const WEAKER_THAN_SEQUENTIAL: [Property; 14] = [
     Property::Pram,
     Property::Cc,
     Property::Cm,
@@ -142,7 +164,7 @@ const WEAKER_THAN_LINEARIZABLE: [Property; 17] = [
 ];
 
 /// The checkers of everything else.
-const INVARIANTS: &[Checker] = &[
+const INVARIANTS: &[Check] = &[
     |history, limits| incompatible_order::check(history, limits).into_iter().collect(),
     |history, limits| provenance::check(history, limits).to_vec(),
     |history, limits| vec![lost_update::check(history, limits)],
@@ -151,6 +173,7 @@ const INVARIANTS: &[Checker] = &[
     |history, limits| resurrection::check(history, limits).into_iter().collect(),
     |history, limits| duplication::elements(history, limits).into_iter().collect(),
     |history, limits| duplication::ids(history, limits).into_iter().collect(),
+    |history, limits| duplication::rising_ids(history, limits).into_iter().collect(),
     |history, limits| torn::check(history, limits).into_iter().collect(),
     |history, limits| fractured::check(history, limits).into_iter().collect(),
     |history, limits| counter::check(history, limits).into_iter().collect(),
@@ -160,28 +183,60 @@ const INVARIANTS: &[Checker] = &[
     queues::check,
     locks::check,
     |history, limits| siblings::check(history, limits).into_iter().collect(),
+    |history, limits| store_versions::check(history, limits).into_iter().collect(),
 ];
+
+/// What every checker says by itself, in the order of the table: no verdict follows from another.
+pub fn single_verdicts(history: &History, limits: &Limits) -> Vec<Verdict> {
+    let checkers = [ORDERS, VIEWS, INVARIANTS].concat().into_iter();
+    let mut verdicts: Vec<Verdict> = checkers.flat_map(|check| check(history, limits)).collect();
+    verdicts.extend(transaction::check(history, limits));
+    verdicts.extend(minimal(LINEAR, history, limits));
+    verdicts.sort_by_key(|verdict| verdict.property);
+    verdicts
+}
 
 /// Checks every property and weighs the verdicts.
 pub fn assess(history: &History, limits: &Limits, expected: Expected) -> Assessment {
-    let run = |checkers: &[Checker]| -> Vec<Verdict> {
+    let run = |checkers: &[Check]| -> Vec<Verdict> {
         checkers.par_iter().flat_map_iter(|check| check(history, limits)).collect()
     };
-    let (models, mut verdicts) = rayon::join(
-        || {
-            let linear = linear::check(history, limits);
-            let mut models = match linear.status {
-                Status::Valid if has_only_plain_objects(history) && is_sequential(history) => {
-                    WEAKER_THAN_LINEARIZABLE.map(Verdict::valid).to_vec()
-                }
-                _ => run(MODELS),
-            };
-            models.push(linear);
-            models
-        },
-        || run(INVARIANTS),
-    );
+    let (levels, mut verdicts) =
+        rayon::join(|| transaction::check(history, limits), || run(INVARIANTS));
+    let models = {
+        let mut orders = of_transactions(history, &levels).unwrap_or_default();
+        let is_left_to_levels = !orders.is_empty();
+        if !is_left_to_levels {
+            orders = minimal(LINEAR, history, limits);
+        }
+        let holds = |orders: &[Verdict], property: Property| {
+            orders.iter().any(|one| one.property == property && one.status == Status::Valid)
+        };
+        let follows = has_only_plain_objects(history) && is_sequential(history);
+        if follows && holds(&orders, Property::Lin) {
+            orders.retain(|verdict| verdict.property == Property::Lin);
+            orders.extend(WEAKER_THAN_LINEARIZABLE.map(Verdict::valid));
+        } else if !is_left_to_levels {
+            orders.extend(run(ORDERS));
+        }
+        orders.extend(if follows && holds(&orders, Property::Seq) {
+            WEAKER_THAN_SEQUENTIAL.map(Verdict::valid).to_vec()
+        } else {
+            run(VIEWS)
+        });
+        orders
+    };
+    verdicts.extend(levels);
     verdicts.extend(models);
+    let mut verdicts: Vec<Verdict> =
+        verdicts.into_iter().map(|verdict| real_time::withheld(history, verdict)).collect();
+    // What was expected and found nothing to judge has not been seen to hold.
+    for property in &expected.hold {
+        if verdicts.iter().all(|verdict| verdict.property != *property) {
+            let why = "nothing in this history is subject to it";
+            verdicts.push(Verdict::unknown(*property, why));
+        }
+    }
     verdicts.sort_by_key(|verdict| verdict.property);
     follow_implications(&mut verdicts);
 
@@ -201,6 +256,26 @@ pub fn assess(history: &History, limits: &Limits, expected: Expected) -> Assessm
         ));
     }
     assessment
+}
+
+/// Linearizability and sequential consistency, where there are transactions that read and write and
+/// their levels are decided: as one object of all keys they are linearizable where they are strictly
+/// serializable, and sequentially consistent where they are serializable in session order.
+fn of_transactions(history: &History, levels: &[Verdict]) -> Option<Vec<Verdict>> {
+    if !has_mixed_transactions(history) || !has_only_plain_objects(history) {
+        return None;
+    }
+    let by_level = |property: Property, level: Property| {
+        let verdict = levels.iter().find(|verdict| verdict.property == level)?;
+        match verdict.status {
+            Status::Valid => Some(Verdict::valid(property)),
+            Status::Unknown => None,
+            Status::Invalid => Some(Verdict::following(property, level)),
+        }
+    };
+    let linear = by_level(Property::Lin, Property::Sser)?;
+    let sequential = by_level(Property::Seq, Property::SsSer)?;
+    Some(vec![linear, sequential])
 }
 
 /// Models that every datatype's weaker models follow from. Other edges of the lattice hold for some
@@ -250,15 +325,17 @@ fn follow_implications(verdicts: &mut [Verdict]) {
             weaker().any(|other| other.anomalies.iter().any(|one| one.set == anomaly.set))
         };
         verdict.anomalies.retain(|anomaly| !told(anomaly));
-        if let Some(other) = weaker().next()
-            && (verdict.status == Status::Invalid
-                || verdict.status == Status::Unknown && ABOVE_ALL.contains(&property))
+        // What rests on an assumption refutes both together, so it decides nothing by itself.
+        let rests = |other: &&Verdict| other.anomalies.iter().all(|one| !one.assumes.is_empty());
+        let follows = ABOVE_ALL.contains(&property) || property.is_level_of_isolation();
+        let is_violated = verdict.status == Status::Invalid;
+        let proof = weaker().find(|other| !rests(other));
+        if let Some(other) = proof.or_else(|| weaker().next().filter(|_| is_violated))
+            && (is_violated || follows)
             && verdict.anomalies.is_empty()
         {
-            verdict.status = Status::Invalid;
-            verdict.count = other.count;
-            verdict.reason =
-                Some(format!("follows from a violation of: {}", other.property.name()));
+            *verdict =
+                Verdict { count: other.count, ..Verdict::following(property, other.property) };
         }
     }
 }

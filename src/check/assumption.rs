@@ -13,14 +13,18 @@ pub enum Assumption {
     WritesInRealTimeOrder,
     /// E6: a write of a session is ordered after what the session had read of the key.
     WritesFollowReads,
+    /// E7: versions that the store gave are ordered as their numbers are. Taken for granted wherever
+    /// a history has versions that agree with its values; every proof that rests on it says so.
+    StoreVersions,
 }
 
 impl Assumption {
     /// Every assumption with its name and its number in the specification.
-    pub const ALL: [(Self, &str, &str); 3] = [
+    pub const ALL: [(Self, &str, &str); 4] = [
         (Self::WritesInSessionOrder, "writes-in-session-order", "E4"),
         (Self::WritesInRealTimeOrder, "writes-in-real-time-order", "E5"),
         (Self::WritesFollowReads, "writes-follow-reads", "E6"),
+        (Self::StoreVersions, "store-versions", "E7"),
     ];
 
     /// Its name in a workload.
@@ -39,6 +43,9 @@ impl Assumption {
             }
             Self::WritesFollowReads => {
                 "a write is ordered after what its session had read of the key"
+            }
+            Self::StoreVersions => {
+                "versions that the store gave are ordered as their numbers are; always assumed where they agree with the values"
             }
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 
 use rustc_hash::FxHashMap;
 
+use crate::check::two_atomicity::{Write, is_two_atomic};
 use crate::history::{History, KeyId, Rank, Txn, TxnId, ValueId};
 use crate::model::{Function, Kind, Nanos};
 
@@ -44,9 +45,10 @@ impl Atomicity {
 /// object. `txns` are those on the key, in order of invocation.
 ///
 /// Δ by bisection over the test for linearizability of Gibbons and Korach (1997), O(n) each after
-/// one sort. Whether k versions are enough is a hard question for k > 2, so k is bounded: from
-/// below by the versions that each read by itself is behind, from above by one good order, in which
-/// writes stand by the first return of the write or of a read of it. O(n log n).
+/// one sort. Whether one or two versions are enough is decided exactly; for k > 2 that is a hard
+/// question, so k is bounded: from below by three and the versions that each read by itself is behind,
+/// from above by one good order, in which writes stand by the first return of the write or of a read
+/// of it. O(n log n).
 pub(super) fn measure(history: &History, key: KeyId, txns: &[TxnId]) -> Option<Atomicity> {
     let register = Register::new(history, key, txns)?;
     if register.is_impossible {
@@ -66,10 +68,15 @@ pub(super) fn measure(history: &History, key: KeyId, txns: &[TxnId]) -> Option<A
         if conflict(&by_time, middle) { low = middle + 1 } else { high = middle }
     }
     let (least, most) = register.versions();
+    let (least, most) = match register.is_two_atomic() {
+        Some(true) => (2, 2),
+        Some(false) => (least.max(3), most.max(3)),
+        None => (least.max(2), most.max(2)),
+    };
     Some(Atomicity {
         delta: Some(Nanos(low)),
-        versions_at_least: least.max(2),
-        versions_at_most: Some(most.max(2)),
+        versions_at_least: least,
+        versions_at_most: Some(most),
     })
 }
 
@@ -157,6 +164,25 @@ impl Register {
         let mut zones: Vec<Zone> = seen.map(zone).collect();
         zones.sort_by_key(|zone| zone.first_return);
         zones
+    }
+
+    /// Whether two versions are enough; `None` if that takes too many steps.
+    fn is_two_atomic(&self) -> Option<bool> {
+        const STEPS_EACH: u64 = 200;
+        let seen = self.clusters.iter().enumerate().filter(|(_, cluster)| cluster.is_seen);
+        let (mut number, mut writes) = (vec![0; self.clusters.len()], Vec::new());
+        for (at, cluster) in seen {
+            number[at] = writes.len() as u32;
+            // The initial version lies before all ranks.
+            let after_it = u32::from(at > 0);
+            writes.push(Write {
+                invoked: cluster.invoked.0.0 + after_it,
+                over: cluster.first_return.0.0.saturating_add(after_it),
+            });
+        }
+        let reads = self.reads.iter().map(|(invoked, _, of)| (invoked.0 + 1, number[*of]));
+        let steps = STEPS_EACH * (writes.len() + self.reads.len()) as u64;
+        is_two_atomic(&writes, reads, steps)
     }
 
     /// How many versions must count as the latest, and how many are enough.

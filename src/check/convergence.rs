@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::check::words::{key_name, shown};
+use crate::check::words::{key_name, shown_at};
 use crate::check::writers::{Writers, observed, reads_value};
 use crate::check::{Anomaly, Limits, Property, Verdict};
 use crate::history::{Datatype, History, KeyId, NodeId, Rank, Txn, TxnId, ValueId};
@@ -237,7 +237,8 @@ impl<'h> Judge<'_, 'h> {
         let history = self.history;
         let [first, second] = [one, other].map(|held| {
             let [before, after] = held.rounds.map(Txn::index);
-            let (place, value) = (held.place.name(history), shown(history, held.answer));
+            let (place, value) =
+                (held.place.name(history), shown_at(history, self.key, held.answer));
             format!("{place} holds {value} (#{before}, #{after})")
         });
         let waited = one.rounds[1].invoked_at().max(other.rounds[1].invoked_at());
@@ -290,7 +291,7 @@ impl<'h> Judge<'_, 'h> {
         let sentence = format!(
             "after quiescence every final read of {} shows {}, which {why}",
             self.key_name(),
-            shown(self.history, value),
+            shown_at(self.history, self.key, value),
         );
         let operations = reads.iter().chain(&writes).map(|txn| txn.id).collect();
         Some(self.anomaly("unexplained-agreement", operations, sentence))

@@ -1,4 +1,4 @@
-//! Duplicated effects and ids: DUPEL (ANOMALIES section 6) and DUPID (section 7).
+//! Duplicated effects and ids: DUPEL (ANOMALIES section 6), DUPID and falling ids, IDREG (section 7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,27 +125,19 @@ fn doubled(
 
 /// Judges whether every id was handed out once.
 ///
-/// An id of unknown outcome is no id: gaps are legal. Ids that fall along real time are counted in
-/// the reason, not accused: few stores promise rising ones. `None` if no id was handed out. O(n log n).
+/// An id of unknown outcome is no id: gaps are legal. `None` if no id was handed out. O(n).
 pub fn ids(history: &History, limits: &Limits) -> Option<Verdict> {
     let mut found = Found::new(limits);
     let mut owners: FxHashMap<(KeyId, ValueId), TxnId> = FxHashMap::default();
-    let mut handed: Vec<(KeyId, Txn<'_>, ValueId)> = Vec::new();
-    for txn in history.txns().filter(|txn| txn.is_ok()) {
-        for access in txn.accesses().filter(|access| access.function == Function::NewId) {
-            if matches!(access.value, ValueId::NULL | ValueId::UNKNOWN) {
-                continue;
+    for (key, txn, id) in handed_out(history) {
+        found.looked_at += 1;
+        match owners.get(&(key, id)) {
+            Some(first) => {
+                let first = history.txn(*first);
+                found.add(|| handed_twice(history, key, id, [first, txn]));
             }
-            found.looked_at += 1;
-            handed.push((access.key, txn, access.value));
-            match owners.get(&(access.key, access.value)) {
-                Some(first) => {
-                    let first = history.txn(*first);
-                    found.add(|| handed_twice(history, access.key, access.value, [first, txn]));
-                }
-                None => {
-                    owners.insert((access.key, access.value), txn.id);
-                }
+            None => {
+                owners.insert((key, id), txn.id);
             }
         }
     }
@@ -153,40 +145,86 @@ pub fn ids(history: &History, limits: &Limits) -> Option<Verdict> {
     if found.looked_at == 0 && asked() {
         return Some(Verdict::unknown(Property::Dupid, "no id was handed out for certain"));
     }
-    let mut verdict = found.verdict(Property::Dupid)?;
-    let fallen = regressions(history, &handed);
-    if fallen > 0 {
-        verdict.reason = Some(format!(
-            "{fallen} of {} ids are not above one handed out before: no failure unless rising ids were promised",
-            handed.len()
-        ));
-    }
-    Some(verdict)
+    found.verdict(Property::Dupid)
 }
 
-/// How many ids are not greater than one that was handed out before they were asked for.
-fn regressions(history: &History, handed: &[(KeyId, Txn<'_>, ValueId)]) -> u64 {
+/// Every id that was handed out for certain, in order of invocation.
+fn handed_out(history: &History) -> impl Iterator<Item = (KeyId, Txn<'_>, ValueId)> {
+    history.txns().filter(|txn| txn.is_ok()).flat_map(|txn| {
+        let ids = txn.accesses().filter(|access| {
+            access.function == Function::NewId
+                && !matches!(access.value, ValueId::NULL | ValueId::UNKNOWN)
+        });
+        ids.map(move |access| (access.key, txn, access.value))
+    })
+}
+
+/// Judges whether every id is greater than each that was handed out before it was asked for.
+///
+/// Few stores promise that, so it is a failure only where it is expected. An id that equals one
+/// handed out before is for [`ids`]; ids that are no integers are not compared. `None` if no id was
+/// handed out. O(n log n).
+pub fn rising_ids(history: &History, limits: &Limits) -> Option<Verdict> {
     let mut keys: BTreeMap<KeyId, Vec<(Txn<'_>, i64)>> = BTreeMap::new();
-    for (key, txn, id) in handed {
-        if let Some(id) = history.values().int(*id) {
-            keys.entry(*key).or_default().push((*txn, id));
+    let mut is_incomparable = false;
+    for (key, txn, id) in handed_out(history) {
+        match history.values().int(id) {
+            Some(id) => keys.entry(key).or_default().push((txn, id)),
+            None => is_incomparable = true,
         }
     }
-    let mut fallen = 0;
-    for ids in keys.values() {
+    let mut found = Found::new(limits);
+    for (key, ids) in &keys {
         let mut returns: Vec<(Txn<'_>, i64)> = ids.clone();
         returns.sort_unstable_by_key(|(txn, _)| txn.returned());
-        let (mut next, mut greatest) = (0, None);
+        let mut returned = returns.into_iter().peekable();
+        let mut greatest: Option<(i64, Txn<'_>)> = None;
         for (txn, id) in ids {
-            while let Some((before, id)) = returns.get(next).filter(|(one, _)| one.precedes(*txn)) {
-                debug_assert!(before.id != txn.id);
-                greatest = greatest.max(Some(*id));
-                next += 1;
+            found.looked_at += 1;
+            while let Some((before, id)) = returned.next_if(|(one, _)| one.precedes(*txn)) {
+                if greatest.is_none_or(|(most, _)| most < id) {
+                    greatest = Some((id, before));
+                }
             }
-            fallen += u64::from(greatest.is_some_and(|greatest| greatest >= *id));
+            if let Some((most, before)) = greatest.filter(|(most, _)| most > id) {
+                found.add(|| fallen_id(history, *key, (before, most), (*txn, *id)));
+            }
         }
     }
-    fallen
+    if found.count == 0 && is_incomparable {
+        let why = "ids that are no integers are not compared";
+        return Some(Verdict::unknown(Property::Idreg, why));
+    }
+    found.verdict(Property::Idreg)
+}
+
+fn fallen_id(
+    history: &History,
+    key: KeyId,
+    (before, greater): (Txn<'_>, i64),
+    (after, lower): (Txn<'_>, i64),
+) -> Anomaly {
+    let sentence = format!(
+        "{} handed out id {lower} to {} (#{}{}, asked for at {}) after {} had got id {greater} (#{}{}, {}): \
+         ids run backwards",
+        key_name(history, key),
+        session_name(history, after),
+        after.index(),
+        place(history, after),
+        after.invoked_at(),
+        session_name(history, before),
+        before.index(),
+        place(history, before),
+        before.returned_at(),
+    );
+    let step = |from: Txn<'_>, to: Txn<'_>, edge, why| Step { from: from.id, to: to.id, edge, why };
+    let (one, other) = (before.index(), after.index());
+    let cycle = vec![
+        step(before, after, Edge::Rt, format!("#{one} returned before #{other} was invoked")),
+        step(after, before, Edge::Ww, format!("id {lower} is below id {greater}")),
+    ];
+    let operations = vec![before.id, after.id];
+    Anomaly::of(Property::Idreg, "falling-id", key, after, operations, cycle, sentence)
 }
 
 fn handed_twice(history: &History, key: KeyId, id: ValueId, [one, other]: [Txn<'_>; 2]) -> Anomaly {

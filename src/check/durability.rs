@@ -1,13 +1,15 @@
 //! Lost acknowledged writes: AWL (ANOMALIES section 5).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::check::words::{deed, key_name, place, session_name, shown};
+use crate::check::losses::Judged;
+use crate::check::store_versions::StoreVersions;
+use crate::check::words::{deed, key_name, place, session_name, shown_at};
 use crate::check::writers::{Writers, observed, reads_value, writes_value};
-use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
+use crate::check::{Anomaly, Assumption, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Access, Datatype, History, KeyId, Rank, Txn, TxnId, ValueId};
 use crate::model::{Function, Kind};
 
@@ -16,29 +18,16 @@ use crate::model::{Function, Kind};
 /// An element of a list or set is lost if no final read after its acknowledgement has it (and nobody
 /// tried to remove it). A write of a register is lost if every such read returned a version that no
 /// legal order puts after it: the initial one; one whose write had returned before the lost one was
-/// invoked; or one made from such a version by updates that left the lost write no room between.
+/// invoked; or one made from such a version by updates that left the lost write no room between. Where
+/// the store gave versions that agree with the values, one with a lower version is older as well (E7).
 /// O(n + total length of distinct final reads).
 pub fn check(history: &History, limits: &Limits) -> Verdict {
-    let by_key = history.by_key();
-    let mut finals: Vec<Vec<Txn<'_>>> = vec![Vec::new(); history.key_count()];
-    for txn in history.txns().filter(|txn| txn.is_ok() && txn.is_final()) {
-        let reads = txn.accesses().filter(|access| reads_value(history, *access));
-        for key in reads.map(|access| access.key).collect::<BTreeSet<KeyId>>() {
-            finals[key.index()].push(txn);
-        }
-    }
-    if finals.iter().all(Vec::is_empty) {
+    let Some((lost, _)) = look(history) else {
         return Verdict::unknown(
             Property::Awl,
             "no final reads of registers, lists or sets in this history",
         );
-    }
-    let writers = Writers::new(history, history.txns().map(|txn| txn.id));
-    let mut lost = Vec::new();
-    for key in history.keys().filter(|key| !finals[key.index()].is_empty()) {
-        let judge = Judge { history, writers: &writers, key, txns: by_key.group(key.0) };
-        lost.extend(judge.lost(&finals[key.index()]));
-    }
+    };
     if lost.is_empty() {
         return Verdict::valid(Property::Awl);
     }
@@ -62,6 +51,39 @@ pub fn check(history: &History, limits: &Limits) -> Verdict {
     }
 }
 
+/// Every acknowledged write that final reads tell of, and whether it is lost.
+pub(super) fn judged(history: &History) -> Judged {
+    let Some((lost, acknowledged)) = look(history) else { return Vec::new() };
+    let mut judged: BTreeMap<TxnId, bool> =
+        acknowledged.into_iter().map(|txn| (txn, false)).collect();
+    judged.extend(lost.iter().map(|one| (one.write.id, true)));
+    judged.into_iter().collect()
+}
+
+/// The lost writes, and all acknowledged ones that were judged; `None` without final reads.
+fn look(history: &History) -> Option<(Vec<Lost<'_>>, Vec<TxnId>)> {
+    let by_key = history.by_key();
+    let mut finals: Vec<Vec<Txn<'_>>> = vec![Vec::new(); history.key_count()];
+    for txn in history.txns().filter(|txn| txn.is_ok() && txn.is_final()) {
+        let reads = txn.accesses().filter(|access| reads_value(history, *access));
+        for key in reads.map(|access| access.key).collect::<BTreeSet<KeyId>>() {
+            finals[key.index()].push(txn);
+        }
+    }
+    if finals.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let writers = Writers::new(history, history.txns().map(|txn| txn.id));
+    let versions = StoreVersions::new(history, &writers);
+    let (mut lost, mut acknowledged) = (Vec::new(), Vec::new());
+    for key in history.keys().filter(|key| !finals[key.index()].is_empty()) {
+        let txns = by_key.group(key.0);
+        let judge = Judge { history, writers: &writers, versions: &versions, key, txns };
+        lost.extend(judge.lost(&finals[key.index()], &mut acknowledged));
+    }
+    Some((lost, acknowledged))
+}
+
 /// An acknowledged write that no final read reflects.
 struct Lost<'h> {
     write: Txn<'h>,
@@ -70,17 +92,21 @@ struct Lost<'h> {
     reads: Vec<Txn<'h>>,
     /// What proves of a register's version that it is older.
     proof: BTreeSet<TxnId>,
+    /// Whether the store's own versions are part of the proof.
+    by_version: bool,
 }
 
 struct Judge<'j, 'h> {
     history: &'h History,
     writers: &'j Writers,
+    versions: &'j StoreVersions,
     key: KeyId,
     txns: &'j [TxnId],
 }
 
 impl<'h> Judge<'_, 'h> {
-    fn lost(&self, finals: &[Txn<'h>]) -> Vec<Lost<'h>> {
+    /// The lost writes; every acknowledged one that is judged is added to `acknowledged`.
+    fn lost(&self, finals: &[Txn<'h>], acknowledged: &mut Vec<TxnId>) -> Vec<Lost<'h>> {
         let removed: FxHashSet<ValueId> = self
             .accesses(|txn| txn.kind() != Kind::Fail)
             .filter(|(_, access)| access.function == Function::Remove)
@@ -103,25 +129,65 @@ impl<'h> Judge<'_, 'h> {
             }
         }
         let is_register = self.history.datatype(self.key) == Datatype::Register;
+        let last = finals.iter().map(|read| read.invoked()).max();
         let mut lost = Vec::new();
         for (write, access) in self.accesses(Txn::is_ok) {
             let is_written = writes_value(self.history, access) && !removed.contains(&access.value);
             let shown_later =
                 reflected.get(&access.value).is_some_and(|read| write.returned() < *read);
-            if !is_written || shown_later || self.rewritten(write, access) {
+            if !is_written || self.rewritten(write, access) {
+                continue;
+            }
+            if Some(write.returned()) < last {
+                acknowledged.push(write.id);
+            }
+            if shown_later {
                 continue;
             }
             let after: Vec<usize> =
                 (0..finals.len()).filter(|at| write.precedes(finals[*at])).collect();
-            let reflects = |at: &usize| is_register && !versions[*at].is_before(self, write);
-            if after.is_empty() || after.iter().any(reflects) {
+            if after.is_empty() {
                 continue;
             }
-            let proof = after.iter().flat_map(|at| versions[*at].made_by.iter().copied()).collect();
-            let reads = after.iter().map(|at| finals[*at]).collect();
-            lost.push(Lost { write, access, reads, proof });
+            let mut proof: BTreeSet<TxnId> = BTreeSet::new();
+            let mut by_version = false;
+            let mut is_older = |at: &usize| {
+                proof.extend(&versions[*at].made_by);
+                if !is_register || versions[*at].is_before(self, write) {
+                    return true;
+                }
+                by_version = true;
+                self.has_lower_version(finals[*at], write, access, &mut proof)
+            };
+            if after.iter().all(&mut is_older) {
+                let reads = after.iter().map(|at| finals[*at]).collect();
+                lost.push(Lost { write, access, reads, proof, by_version });
+            }
         }
         lost
+    }
+
+    /// Whether the store itself gave a final read a lower version than the write; whoever says so is
+    /// added to the proof.
+    fn has_lower_version(
+        &self,
+        read: Txn<'_>,
+        write: Txn<'_>,
+        access: Access,
+        proof: &mut BTreeSet<TxnId>,
+    ) -> bool {
+        let told = |txn: Txn<'_>, value: ValueId| {
+            let own = self.versions.of(txn.id).map(|(_, version)| (version, [txn.id; 2]));
+            own.or_else(|| self.versions.of_value(self.key, value))
+        };
+        let found = self.read(read).and_then(|access| told(read, access.value));
+        match (found, told(write, access.value)) {
+            (Some((found, by)), Some((lost, also_by))) if found < lost => {
+                proof.extend(by.iter().chain(&also_by));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether one transaction wrote the register again: only its last value stays.
@@ -220,7 +286,7 @@ impl Lost<'_> {
             .reads
             .iter()
             .filter_map(|read| read.accesses().find(|one| one.key == key))
-            .map(|access| shown(history, access.value))
+            .map(|access| shown_at(history, key, access.value))
             .collect();
         seen.dedup();
         let sentence = format!(
@@ -263,7 +329,7 @@ impl Lost<'_> {
             session: Some(self.write.session()),
             operations: operations.into_iter().collect(),
             cycle,
-            assumes: Vec::new(),
+            assumes: if self.by_version { vec![Assumption::StoreVersions] } else { Vec::new() },
             sentence,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::lineage::Lineage;
-use crate::check::words::{deed, key_name, session_name, shown};
+use crate::check::words::{deed, key_name, session_name, shown_at};
 use crate::check::writers::{Writers, reads_value, writes_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Access, Datatype, Grouped, History, KeyId, Txn, TxnId, ValueId};
@@ -188,7 +188,7 @@ impl<'h> Judge<'h> {
         let history = self.history;
         let writer = history.txn(half.writer);
         let missed = key_name(history, half.missed.key);
-        let value = shown(history, half.missed.value);
+        let value = shown_at(history, half.missed.key, half.missed.value);
         let sentence = format!(
             "{} {}, which shows what #{} wrote to {} but not its {value} of {missed}: half a transaction",
             session_name(history, reader),

@@ -1,6 +1,6 @@
 //! Dependency edges between operations (specification 1.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::check::Edge;
 use crate::check::writers::{Writers, observed, reads_value, writes_value};
@@ -47,12 +47,14 @@ pub fn real_time_frontier(intervals: &[(u32, u32, u32)], mut pair: impl FnMut(u3
         intervals.iter().map(|(invoked, returned, name)| (*returned, *invoked, *name)).collect();
     by_return.sort_unstable();
     let mut returns = by_return.into_iter().peekable();
-    // Returned operations after whose return no returned operation was invoked.
-    let mut frontier: Vec<(u32, u32)> = Vec::new();
+    // Returned operations after whose return no returned operation was invoked, by their return.
+    let mut frontier: VecDeque<(u32, u32)> = VecDeque::new();
     for (invoked, _, name) in intervals {
         while let Some((returned, began, one)) = returns.next_if(|next| next.0 < *invoked) {
-            frontier.retain(|(ended, _)| *ended >= began);
-            frontier.push((returned, one));
+            while frontier.front().is_some_and(|(ended, _)| *ended < began) {
+                frontier.pop_front();
+            }
+            frontier.push_back((returned, one));
         }
         for (_, before) in &frontier {
             pair(*before, *name);

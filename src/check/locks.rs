@@ -179,6 +179,14 @@ impl Longest {
     }
 }
 
+/// What ended a hold, unless it began within another, whatever its end.
+fn needed_release<'h>(hold: &Acquisition<'h>, other: &Acquisition<'h>) -> Option<Txn<'h>> {
+    let is_within = other.release.is_some_and(|release| {
+        other.acquire.precedes(hold.acquire) && hold.acquire.precedes(release)
+    });
+    hold.release.filter(|_| !is_within)
+}
+
 fn double_hold(
     history: &History,
     key: KeyId,
@@ -186,24 +194,26 @@ fn double_hold(
     other: &Acquisition<'_>,
 ) -> Anomaly {
     let name = key_name(history, key);
+    // Whoever got it within the hold of another had it too soon, whenever it was given back.
+    let [first, second] = [needed_release(one, other), needed_release(other, one)];
     let end = |release: Option<Txn<'_>>| match release {
         Some(release) => {
-            format!("gave it back at {} (#{})", release.invoked_at(), release.index())
+            format!(" and gave it back at {} (#{})", release.invoked_at(), release.index())
         }
-        None => "did not give it back".to_owned(),
+        None => String::new(),
     };
     let sentence = format!(
-        "{} held {name} from {} (#{}) and {}, but {} got it too at {} (#{}) and {}",
+        "{} held {name} from {} (#{}){}, but {} got it too at {} (#{}){}",
         session_name(history, one.acquire),
         one.acquire.returned_at(),
         one.acquire.index(),
-        end(one.release),
+        end(first),
         session_name(history, other.acquire),
         other.acquire.returned_at(),
         other.acquire.index(),
-        end(other.release),
+        end(second),
     );
-    let txns = [Some(one.acquire), one.release, Some(other.acquire), other.release];
+    let txns = [Some(one.acquire), first, Some(other.acquire), second];
     let operations = txns.into_iter().flatten().map(|txn| txn.id).collect();
     anomaly(Property::Lock, "double-hold", Some(key), operations, Vec::new(), sentence)
 }

@@ -1,12 +1,13 @@
 //! Lost updates: LUS (ANOMALIES section 5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use crate::check::words::{deed, key_name, session_name, shown};
+use crate::check::store_versions::StoreVersions;
+use crate::check::words::{deed, key_name, session_name, shown_at};
 use crate::check::writers::Writers;
-use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
+use crate::check::{Anomaly, Assumption, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Datatype, History, KeyId, Txn, TxnId, ValueId};
 use crate::model::{Function, Nanos};
 
@@ -14,7 +15,9 @@ use crate::model::{Function, Nanos};
 /// counter that is only incremented ends below the sum of its acknowledged increments.
 ///
 /// A version that was written more than once proves nothing: the same value may have come back in
-/// between. An update of unknown outcome does not count. O(n) and a sort a counter.
+/// between. An update of unknown outcome does not count. Where the store gave versions that agree with
+/// the values, an acknowledged write between the version an update read and the one it made is lost to
+/// that update too (E7). O(n log n).
 pub fn check(history: &History, limits: &Limits) -> Verdict {
     let mut found = Found { keep: limits.anomalies.max(1), anomalies: Vec::new(), count: 0 };
     let updates = updates(history, &mut found);
@@ -69,6 +72,8 @@ fn updates(history: &History, found: &mut Found) -> Updates {
     }
     let mut consumed: FxHashMap<(KeyId, ValueId), TxnId> = FxHashMap::default();
     let mut outcome = Updates::Traceable;
+    let versions = StoreVersions::new(history, &writers);
+    let mut told: BTreeSet<TxnId> = BTreeSet::new();
     for txn in history.txns().filter(|txn| txn.is_ok() && is_update(txn)) {
         let (Some(key), Some(version)) = (txn.key(), txn.read()) else { continue };
         if history.datatype(key) != Datatype::Register || version == ValueId::UNKNOWN {
@@ -81,7 +86,7 @@ fn updates(history: &History, found: &mut Found) -> Updates {
         if ambiguous {
             outcome = Updates::Ambiguous(format!(
                 "{} was written to {} more than once, so two updates of it need not start from one version",
-                shown(history, version),
+                shown_at(history, key, version),
                 key_name(history, key)
             ));
             continue;
@@ -89,12 +94,91 @@ fn updates(history: &History, found: &mut Found) -> Updates {
         if let Some(first) = consumed.get(&(key, version)) {
             let first = history.txn(*first);
             let write = writers.first(key, version).map(|write| history.txn(write));
+            told.extend([first.id, txn.id]);
             found.add(|| lost_update(history, key, version, write, [first, txn]));
         } else {
             consumed.insert((key, version), txn.id);
         }
     }
+    let mut untold: Vec<(KeyId, ValueId, TxnId)> = consumed
+        .into_iter()
+        .map(|((key, version), txn)| (key, version, txn))
+        .filter(|(.., txn)| !told.contains(txn))
+        .collect();
+    untold.sort_unstable_by_key(|(.., txn)| *txn);
+    for (key, version, update) in untold {
+        if let Some((lost, evidence)) = skipped(&versions, key, version, update) {
+            let lost = history.txn(lost);
+            let update = history.txn(update);
+            found.add(|| skipped_write(history, key, version, update, lost, evidence));
+        }
+    }
     outcome
+}
+
+/// An acknowledged write between the version that an update read and the one it made, by the store's
+/// own numbers, and who tells the number of what was read.
+fn skipped(
+    versions: &StoreVersions,
+    key: KeyId,
+    read: ValueId,
+    update: TxnId,
+) -> Option<(TxnId, Option<[TxnId; 2]>)> {
+    let (_, made) = versions.of(update)?;
+    let from = match read {
+        ValueId::NULL => None,
+        value => Some(versions.of_value(key, value)?),
+    };
+    let order = versions.order(key);
+    let next = from.map_or(0, |(from, _)| order.partition_point(|(one, _)| *one <= from));
+    let (version, write) = *order.get(next)?;
+    (version < made).then_some((write, from.map(|(_, by)| by)))
+}
+
+fn skipped_write(
+    history: &History,
+    key: KeyId,
+    read: ValueId,
+    update: Txn<'_>,
+    lost: Txn<'_>,
+    evidence: Option<[TxnId; 2]>,
+) -> Anomaly {
+    let read = shown_at(history, key, read);
+    let number = |txn: Txn<'_>| txn.version().map_or_else(String::new, |one| one.to_string());
+    let sentence = format!(
+        "{} {} as version {} without having seen that {} {} as version {}: it started from {} = {read}, \
+         which is older, so the update of version {} is lost",
+        session_name(history, update),
+        deed(history, update, None),
+        number(update),
+        session_name(history, lost),
+        deed(history, lost, Some(key)),
+        number(lost),
+        key_name(history, key),
+        number(lost),
+    );
+    let step = |from: Txn<'_>, to: Txn<'_>, edge, why| Step { from: from.id, to: to.id, edge, why };
+    let cycle = vec![
+        step(
+            update,
+            lost,
+            Edge::Rw,
+            format!("#{} read {read}, which #{} replaced", update.index(), lost.index()),
+        ),
+        step(
+            lost,
+            update,
+            Edge::Ww,
+            format!("version {} is below version {}", number(lost), number(update)),
+        ),
+    ];
+    let mut operations = vec![update.id, lost.id];
+    operations.extend(evidence.into_iter().flatten());
+    operations.sort_unstable();
+    operations.dedup();
+    let mut anomaly = anomaly("lost-update", key, operations, cycle, sentence);
+    anomaly.assumes = vec![Assumption::StoreVersions];
+    anomaly
 }
 
 fn lost_update(
@@ -104,7 +188,7 @@ fn lost_update(
     write: Option<Txn<'_>>,
     [one, other]: [Txn<'_>; 2],
 ) -> Anomaly {
-    let version = shown(history, version);
+    let version = shown_at(history, key, version);
     let sentence = format!(
         "{} {} and {} {}, both acknowledged and both starting from {} = {version}: one of the updates is lost",
         session_name(history, one),

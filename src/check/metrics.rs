@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::check::atomicity::Atomicity;
+use crate::check::losses::{self, Losses};
 use crate::check::staleness;
 use crate::history::{FaultWindow, History, NodeId, Rank, Txn, TxnId};
 use crate::model::{Function, Kind, Nanos};
@@ -38,6 +39,18 @@ pub fn measure(history: &History) -> Metrics {
         .as_ref()
         .map(|span| union(history.faults().iter().map(|fault| clipped(fault, span)).collect()));
     let staleness = staleness::measure(history, broken.as_deref());
+    let runs = |windows: &[Range<Nanos>]| -> Vec<Range<u32>> {
+        windows.iter().map(|window| invoked_in(history, window)).collect()
+    };
+    let (outside, during) = match (&span, &broken) {
+        (Some(span), Some(broken)) if !history.faults().is_empty() => {
+            let faults = history.faults().iter().take(WINDOWS_MEASURED);
+            let windows: Vec<_> = faults.map(|fault| clipped(fault, span)).collect();
+            (Some(runs(&gaps(broken, span))), runs(&windows))
+        }
+        _ => (None, Vec::new()),
+    };
+    let losses = losses::measure(history, outside.as_deref(), &during);
     Metrics {
         clock,
         counts: all.counts,
@@ -49,6 +62,7 @@ pub fn measure(history: &History) -> Metrics {
         faults,
         windows,
         staleness,
+        losses,
     }
 }
 
@@ -77,6 +91,8 @@ pub struct Metrics {
     pub windows: Vec<Measured<usize>>,
     /// How stale reads were; absent if there is no key whose versions are in a known order.
     pub staleness: Option<Staleness>,
+    /// What was acknowledged and lost, for each kind of loss that could be judged.
+    pub losses: Vec<Losses>,
 }
 
 impl Metrics {

@@ -174,6 +174,10 @@ pub enum Property {
     SSi,
     /// Serializability in real time.
     Sser,
+    /// The versions that the store gave agree with what was written and read.
+    Vers,
+    /// An id is greater than those handed out before it was asked for.
+    Idreg,
 }
 
 impl Property {
@@ -206,6 +210,64 @@ impl Property {
         self.row().reference
     }
 
+    /// What its violation is called, as the literature writes it; `None` for a model, whose
+    /// violations have the names of what they break.
+    pub fn anomaly(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Thin => "thin-air read",
+            Self::G1a => "G1a (aborted read)",
+            Self::Fut => "future read",
+            Self::Dupel => "duplicate elements",
+            Self::Torn => "torn row",
+            Self::Fr => "fractured read",
+            Self::Inco => "incompatible order",
+            Self::Lus => "lost update",
+            Self::Awl => "lost acknowledged write",
+            Self::Ec => "divergence",
+            Self::Res => "resurrection",
+            Self::Dupid => "duplicate id",
+            Self::Cnt => "counter out of bounds",
+            Self::Inv => "oversold stock",
+            Self::Bank => "wrong total",
+            Self::SetLost => "lost element",
+            Self::SetStale => "stale element",
+            Self::QLost => "lost message",
+            Self::QDup => "duplicate delivery",
+            Self::QOrd => "reordered messages",
+            Self::QUnexp => "unexpected message",
+            Self::QEmpty => "false empty",
+            Self::Lock => "two holders of a lock",
+            Self::Fence => "falling fencing token",
+            Self::Leader => "split brain",
+            Self::Sib => "lost or false sibling",
+            Self::Int => "internal inconsistency",
+            Self::G1b => "G1b (intermediate read)",
+            Self::Lu => "lost update of transactions (P4)",
+            Self::DirtyUpdate => "dirty update",
+            Self::CyclicVersions => "cyclic versions",
+            Self::G0 => "G0 (write cycle)",
+            Self::G1c => "G1c (circular information flow)",
+            Self::GSingle => "G-single (read skew)",
+            Self::GNonadjacent => "G-nonadjacent",
+            Self::G2Item => "G2-item",
+            Self::G0Process => "G0-process",
+            Self::G1cProcess => "G1c-process",
+            Self::GSingleProcess => "G-single-process",
+            Self::GNonadjacentProcess => "G-nonadjacent-process",
+            Self::G2ItemProcess => "G2-item-process",
+            Self::G0Realtime => "G0-realtime",
+            Self::G1cRealtime => "G1c-realtime",
+            Self::GSingleRealtime => "G-single-realtime",
+            Self::GNonadjacentRealtime => "G-nonadjacent-realtime",
+            Self::G2ItemRealtime => "G2-item-realtime",
+            Self::Lf => "long fork",
+            Self::Ws => "write skew",
+            Self::Vers => "contradictory store versions",
+            Self::Idreg => "id regression",
+            _ => return None,
+        })
+    }
+
     /// Other names it is known under.
     pub fn aliases(self) -> &'static [&'static str] {
         self.row().aliases
@@ -225,6 +287,28 @@ impl Property {
                 || row.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
         })?;
         Some(row.property)
+    }
+
+    /// Whether it is the absence of an anomaly of transactions, which the levels of isolation comprise.
+    pub fn is_anomaly_of_transactions(self) -> bool {
+        (Self::Int..=Self::Ws).contains(&self)
+    }
+
+    /// The weakest levels of isolation that a violation rules out; all that are stronger go with them.
+    pub fn levels_ruled_out(self) -> Vec<Self> {
+        let levels: Vec<Self> = TABLE
+            .iter()
+            .map(|row| row.property)
+            .filter(|one| one.is_level_of_isolation() && one.is_at_least(self))
+            .collect();
+        let is_weakest =
+            |one: &Self| !levels.iter().any(|other| other != one && one.is_at_least(*other));
+        levels.iter().copied().filter(is_weakest).collect()
+    }
+
+    /// Whether it is a level of isolation: a model of transactions.
+    pub fn is_level_of_isolation(self) -> bool {
+        (Self::Rc..=Self::Sser).contains(&self)
     }
 
     /// The properties that directly follow from this one.

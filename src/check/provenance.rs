@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::check::words::{key_name, place, read_phrase, shown};
 use crate::check::writers::{Writers, observed, reads_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
-use crate::history::{History, KeyId, Txn, TxnId, ValueId};
+use crate::history::{Datatype, History, KeyId, Txn, TxnId, ValueId};
 use crate::model::Kind;
 
 /// Judges where every value read from a register, a list or a set came from.
@@ -143,11 +143,21 @@ fn anomaly(
 /// The anomaly of a value that nobody tried to write.
 pub(super) fn thin(history: &History, read: Txn<'_>, key: KeyId, value: ValueId) -> Anomaly {
     let sentence = format!(
-        "{}, but nobody ever tried to write {} there",
+        "{}, but nobody ever tried to write {} there{}",
         read_phrase(history, read, key),
-        shown(history, value)
+        shown(history, value),
+        perhaps_initial(history, key)
     );
     anomaly(Property::Thin, "thin-air-read", key, read, &[], sentence)
+}
+
+/// What a value that nobody wrote may be, where the history does not say what a register began with.
+fn perhaps_initial(history: &History, key: KeyId) -> &'static str {
+    if history.datatype(key) == Datatype::Register && history.initial(key).is_none() {
+        "; if the register began with it, say so with --initial"
+    } else {
+        ""
+    }
 }
 
 /// The anomaly of a value whose every write failed.
@@ -182,12 +192,13 @@ fn future(
     let write = writes.iter().copied().min_by_key(|write| write.invoked()).unwrap_or(read);
     let sentence = format!(
         "{} and returned at {}, but the write of {} (#{}) was only invoked at {}; \
-         no store can do that, so suspect the recorder's clock first",
+         no store can do that, so suspect the recorder's clock first{}",
         read_phrase(history, read, key),
         read.returned_at(),
         shown(history, value),
         write.index(),
         write.invoked_at(),
+        perhaps_initial(history, key),
     );
     let cycle = vec![
         Step {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
+use crate::check::losses::Judged;
 use crate::check::words::{key_name, moment, place, shown};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Datatype, History, KeyId, Rank, Txn, TxnId, ValueId};
@@ -20,13 +21,7 @@ use crate::model::{Function, Kind};
 /// `Verdict::count` counts elements, and for Q-EMPTY answers. O(n log n).
 pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     let by_key = history.by_key();
-    let is_container = |key: &KeyId| {
-        matches!(
-            history.datatype(*key),
-            Datatype::Queue | Datatype::Stack | Datatype::PriorityQueue
-        )
-    };
-    let keys: Vec<KeyId> = history.keys().filter(is_container).collect();
+    let keys: Vec<KeyId> = history.keys().filter(|key| is_container(history, *key)).collect();
     if keys.is_empty() {
         return Vec::new();
     }
@@ -51,6 +46,32 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     let is_queue = keys.iter().any(|key| history.datatype(*key) == Datatype::Queue);
     let asked = verdicts.into_iter().filter(|one| one.property != Property::QOrd || is_queue);
     asked.map(|gathering| gathering.verdict(limits)).collect()
+}
+
+/// Every acknowledged put of a value into what was drained afterwards, and whether its element never
+/// came out. Values put in more than once and containers with indeterminate takes are left out: there
+/// it is known how many are lost, but not which.
+pub(super) fn judged(history: &History) -> Judged {
+    let by_key = history.by_key();
+    let mut judged = Vec::new();
+    for key in history.keys().filter(|key| is_container(history, *key)) {
+        let container = Container::new(history, key, by_key.group(key.0));
+        let drains = container.empties.iter().map(|id| container.txn(*id));
+        let drains = drains.filter(|txn| txn.is_final() && txn.function() != Function::Peek);
+        let Some(last) = drains.map(Txn::invoked).max() else { continue };
+        if !container.loose.is_empty() {
+            continue;
+        }
+        let put_once = container.elements.iter().filter(|element| {
+            element.puts == 1 && element.acknowledged == 1 && element.put_returned < last
+        });
+        judged.extend(put_once.filter_map(|one| Some((one.put?, one.missing() > 0))));
+    }
+    judged
+}
+
+fn is_container(history: &History, key: KeyId) -> bool {
+    matches!(history.datatype(key), Datatype::Queue | Datatype::Stack | Datatype::PriorityQueue)
 }
 
 /// What has been found out about a property.

@@ -14,9 +14,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::incompatible_order::{longest, prefixes};
 use crate::check::linear::{self, effect::effect};
-use crate::check::single_objects::{has_transactions, undecided};
+use crate::check::single_objects::has_mixed_operations;
 use crate::check::tally::Tally;
-use crate::check::words::{deed, key_name, read_phrase, shown};
+use crate::check::words::{deed, key_name, read_phrase, session_name, shown};
 use crate::check::writers::{Writers, writes_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Status, Step, Verdict};
 use crate::history::{Access, Datatype, History, KeyId, Rank, Txn, TxnId, ValueId};
@@ -38,9 +38,6 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
     if keys.is_empty() {
         return None;
     }
-    if has_transactions(history) {
-        return Some(undecided(Property::Reg));
-    }
     let by_key = history.by_key();
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let judged: Vec<Tally> = keys
@@ -54,8 +51,72 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
     for one in judged {
         tally.join(one);
     }
+    snapshots(history, limits, &mut tally);
     Some(tally.verdict("no reads of registers, lists, sets or counters in this history"))
 }
+
+/// Reads of several keys at once: each key explains its part by itself, but one order of the writes
+/// has to explain all parts. The definition itself decides, if that is affordable.
+fn snapshots(history: &History, limits: &Limits, tally: &mut Tally) {
+    let several = |txn: &Txn<'_>| {
+        let mut keys = txn.accesses().filter(|one| one.function == Function::Read);
+        let first = keys.next().map(|one| one.key);
+        txn.is_ok() && keys.any(|one| Some(one.key) != first)
+    };
+    let snapshots: Vec<Txn<'_>> = history.txns().filter(several).collect();
+    if snapshots.is_empty() || tally.is_violated() {
+        return;
+    }
+    if has_mixed_operations(history) {
+        tally
+            .doubt(|| "there are reads of several keys, and operations that read and write".into());
+        return;
+    }
+    if snapshots.len() * history.len() > MOST {
+        tally.doubt(|| "there are too many reads of several keys for a search".into());
+        return;
+    }
+    let limits = Limits { anomalies: 1, ..limits.clone() };
+    let writes = history.txns().filter(|txn| txn.writes());
+    let writes: Vec<TxnId> = writes.map(|txn| txn.id).collect();
+    for read in snapshots {
+        let mut members = [&writes[..], &[read.id]].concat();
+        members.sort_unstable();
+        let mut verdict = linear::check(&history.subset(&members), &limits);
+        match verdict.status {
+            Status::Valid => tally.judged(),
+            Status::Unknown => tally.doubt(|| verdict.reason.unwrap_or_default()),
+            Status::Invalid => tally.violated(|| {
+                // The members are numbered anew in a history of their own.
+                let proof = verdict.anomalies.pop().map(|one| one.operations);
+                let proof = proof.map(|all| all.iter().map(|id| members[id.index()]).collect());
+                let mut operations: Vec<TxnId> = proof.unwrap_or_else(|| writes.clone());
+                operations.push(read.id);
+                operations.sort_unstable();
+                operations.dedup();
+                let sentence = format!(
+                    "{} {}, which no order of the writes explains",
+                    session_name(history, read),
+                    deed(history, read, None)
+                );
+                Anomaly {
+                    property: Property::Reg,
+                    kind: "irregular-read",
+                    set: vec![Property::Reg],
+                    key: None,
+                    session: None,
+                    operations,
+                    cycle: Vec::new(),
+                    assumes: Vec::new(),
+                    sentence,
+                }
+            }),
+        }
+    }
+}
+
+/// How many operations a search for every read may look at.
+const MOST: usize = 100_000;
 
 struct Object<'h> {
     history: &'h History,
@@ -110,7 +171,7 @@ impl<'h> Object<'h> {
         if !all().any(|txn| reads(&txn)) {
             return tally;
         }
-        if !all().any(Txn::writes) {
+        if !all().any(|txn| self.written(txn).is_some()) {
             // A register that nobody wrote may have held anything; nothing is always regular.
             let nothing = [ValueId::NULL, ValueId::EMPTY, ValueId::UNKNOWN];
             if all().filter(reads).flat_map(mine).all(|one| nothing.contains(&one.value)) {
@@ -140,11 +201,18 @@ impl<'h> Object<'h> {
             }
             _ => self.searched(&mut tally, all().filter(reads)),
         }
-        let snapshot = |txn: Txn<'h>| txn.accesses().any(|one| one.key != self.key);
-        if all().filter(reads).any(snapshot) {
-            tally.doubt(|| format!("reads of {} together with other keys", self.name()));
-        }
         tally
+    }
+
+    /// What an operation wrote to the key; the first of it, where it wrote several times.
+    fn written(&self, txn: Txn<'_>) -> Option<ValueId> {
+        let is_write = |one: &Access| one.key == self.key && one.function != Function::Read;
+        txn.accesses().find(is_write).map(|one| one.value)
+    }
+
+    /// Whether an operation that wrote `value` to this register did not write over it itself.
+    fn leaves(&self, txn: Txn<'_>, value: ValueId) -> bool {
+        effect(txn, self.key).is_none_or(|effect| effect.new == Some(value))
     }
 
     fn name(&self) -> String {
@@ -171,7 +239,8 @@ impl<'h> Object<'h> {
                 .writers
                 .all(self.key, value)
                 .map(|id| self.history.txn(id))
-                .filter(|txn| txn.kind() != Kind::Fail && txn.id != read.id);
+                .filter(|txn| txn.kind() != Kind::Fail && txn.id != read.id)
+                .filter(|txn| self.leaves(*txn, value));
             let hidden = |write: Txn<'_>| hiding.is_some_and(|hiding| write.precedes(hiding));
             let explained = value == ValueId::NULL && hiding.is_none()
                 || writes.any(|write| !read.precedes(write) && !hidden(write));
@@ -184,7 +253,14 @@ impl<'h> Object<'h> {
     /// A read that no write of its value explains.
     fn unexplained(&self, read: Txn<'h>, value: ValueId, hiding: Option<Txn<'h>>) -> Anomaly {
         let all = self.writers.all(self.key, value).map(|id| self.history.txn(id));
-        let writes: Vec<Txn<'h>> = all.filter(|txn| txn.id != read.id).collect();
+        let (writes, over): (Vec<Txn<'h>>, Vec<Txn<'h>>) =
+            all.filter(|txn| txn.id != read.id).partition(|txn| self.leaves(*txn, value));
+        if let Some(write) = over.first().filter(|_| writes.is_empty() && value != ValueId::NULL) {
+            let operations = over.iter().map(|txn| txn.id).chain([read.id]).collect();
+            let phrase = read_phrase(self.history, read, self.key);
+            let sentence = format!("{phrase}, but #{} itself had written over it", write.index());
+            return self.anomaly("intermediate-read", operations, Vec::new(), sentence);
+        }
         let possible = |txn: &&Txn<'_>| txn.kind() != Kind::Fail && !read.precedes(**txn);
         let Some(hiding) =
             hiding.filter(|_| value == ValueId::NULL || writes.iter().any(|txn| possible(&txn)))
@@ -216,8 +292,8 @@ impl<'h> Object<'h> {
         let mut operations: Vec<TxnId> = writes.iter().map(|txn| txn.id).collect();
         operations.push(read.id);
         // Any write says that the object is one that is written.
-        let writes_at_all = |id: &&TxnId| self.history.txn(**id).writes();
-        if writes.is_empty() && !read.writes() {
+        let writes_at_all = |id: &&TxnId| self.written(self.history.txn(**id)).is_some();
+        if writes.is_empty() && self.written(read).is_none() {
             operations.extend(self.txns.iter().find(writes_at_all));
         }
         let (kind, what) = match writes.iter().find(|txn| txn.kind() != Kind::Fail) {
@@ -256,10 +332,10 @@ impl<'h> Object<'h> {
 
     /// Objects without recognisable writes: the definition itself, if that is affordable.
     fn searched(&self, tally: &mut Tally, reads: impl Iterator<Item = Txn<'h>> + Clone) {
-        const MOST: usize = 100_000;
         let cost = reads.clone().count() * self.history.len();
         let writes = |id: &TxnId| self.history.txn(*id).writes();
-        let update = reads.clone().any(|txn| txn.writes() || txn.accesses().len() > 1);
+        let all = || self.txns.iter().map(|id| self.history.txn(*id));
+        let update = all().any(|txn| txn.kind() != Kind::Fail && txn.accesses().len() > 1);
         if update || cost > MOST {
             let what = self.history.datatype(self.key).name();
             return tally.doubt(|| {
@@ -291,7 +367,7 @@ impl<'h> Object<'h> {
     fn growing(&self, tally: &mut Tally) {
         let is_list = self.history.datatype(self.key) == Datatype::List;
         let all = || self.txns.iter().map(|id| self.history.txn(*id));
-        let adds = || all().filter(|txn| txn.kind() != Kind::Fail && txn.writes());
+        let adds = || all().filter(|txn| txn.kind() != Kind::Fail && self.written(*txn).is_some());
         let completed = Completed::new(self.history, adds());
         let mut by_return: Vec<Txn<'h>> = adds().filter(|txn| txn.is_ok()).collect();
         by_return.sort_unstable_by_key(|txn| txn.returned());
@@ -339,7 +415,7 @@ impl Line {
         }
         let mut furthest = vec![0];
         for txn in by_return {
-            let at = txn.written().and_then(|element| place.get(&element).copied());
+            let at = object.written(*txn).and_then(|element| place.get(&element).copied());
             furthest.push(at.unwrap_or(u32::MAX).max(furthest[furthest.len() - 1]));
         }
         Self { depth, furthest }
@@ -464,7 +540,7 @@ impl<'o, 'h> Growing<'o, 'h> {
         let seen: FxHashSet<ValueId> = self.object.history.values().backwards(list).collect();
         let missed = by_return[..returned]
             .iter()
-            .find(|txn| txn.written().is_none_or(|element| !seen.contains(&element)));
+            .find(|txn| self.object.written(**txn).is_none_or(|element| !seen.contains(&element)));
         missed.map(|missed| Flaw::Missed(*missed, latest))
     }
 

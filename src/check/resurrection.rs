@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::lineage::Lineage;
-use crate::check::words::{deed, key_name, read_phrase, session_name, shown};
+use crate::check::words::{deed, key_name, read_phrase, session_name, shown, shown_at};
 use crate::check::writers::{Writers, reads_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Datatype, History, KeyId, Rank, Txn, TxnId, ValueId};
@@ -240,8 +240,8 @@ fn rolled_back(
         read_phrase(history, seen, key),
         session_name(history, read),
         read.index(),
-        newer = shown(history, newer),
-        older = shown(history, older),
+        newer = shown_at(history, key, newer),
+        older = shown_at(history, key, older),
     );
     let last = made_by.last().map_or(seen, |txn| history.txn(*txn));
     let why = [
@@ -250,7 +250,7 @@ fn rolled_back(
         format!(
             "#{} read {}, which #{} replaced",
             read.index(),
-            shown(history, older),
+            shown_at(history, key, older),
             last.index()
         ),
     ];

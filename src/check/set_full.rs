@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::check::losses::Judged;
 use crate::check::words::{key_name, read_phrase, session_name, shown};
 use crate::check::writers::reads_value;
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
@@ -140,6 +141,16 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     };
     let broken = [Fate::Lost, Fate::Duplicated, Fate::Unexpected, Fate::FailedVisible];
     vec![verdict(Property::SetLost, &broken), verdict(Property::SetStale, &[Fate::Stale])]
+}
+
+/// Every acknowledged addition of an element that was read after it was known, and whether it is lost.
+pub(super) fn judged(history: &History) -> Judged {
+    let elements = fates(history);
+    let told = elements.iter().filter(|element| {
+        matches!(element.fate, Fate::Kept | Fate::Stale | Fate::Missing | Fate::Lost)
+    });
+    let added = told.filter_map(|element| Some((element.proof[0]?, element.fate == Fate::Lost)));
+    added.filter(|(txn, _)| history.txn(*txn).is_ok()).collect()
 }
 
 /// `of 9 elements 5 ok, 1 lost, 3 stale (for 2.0 ms in the median, 5.0 ms at most)`.

@@ -38,6 +38,11 @@ impl Tally {
         }
     }
 
+    /// Whether a violation was counted.
+    pub(super) fn is_violated(&self) -> bool {
+        self.count > 0
+    }
+
     /// Adds what was found elsewhere, in order.
     pub(super) fn join(&mut self, other: Self) {
         self.judged |= other.judged;

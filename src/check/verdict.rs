@@ -127,7 +127,7 @@ pub struct Verdict {
     pub status: Status,
     /// Why it is undecided, or what the verdict does not cover.
     pub reason: Option<String>,
-    /// The proofs of a violation; at least one if it is violated.
+    /// The proofs of a violation; none if it follows from another, which `reason` names.
     pub anomalies: Vec<Anomaly>,
     /// How many violations there are, if more were found than are kept.
     pub count: u64,
@@ -145,6 +145,12 @@ impl Verdict {
         Self { property, status: Status::Unknown, reason, anomalies: Vec::new(), count: 0 }
     }
 
+    /// It is violated because `weaker`, which follows from it, is: the proof is told there.
+    pub(super) fn following(property: Property, weaker: Property) -> Self {
+        let reason = Some(format!("follows from a violation of: {}", weaker.name()));
+        Self { property, status: Status::Invalid, reason, anomalies: Vec::new(), count: 0 }
+    }
+
     /// It is violated; `anomalies` prove it.
     pub fn invalid(property: Property, anomalies: Vec<Anomaly>) -> Self {
         let count = anomalies.len() as u64;
@@ -158,6 +164,8 @@ impl Verdict {
 pub struct Limits {
     /// Steps of the general linearizability search, for each key.
     pub search_steps: u64,
+    /// Edges looked at in search of an order of transactions, for each level of isolation.
+    pub isolation_steps: u64,
     /// Anomalies kept for each property.
     pub anomalies: usize,
     /// Assumptions that a verdict may rest on; each verdict that does names them.
@@ -166,6 +174,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { search_steps: 10_000_000, anomalies: 8, assume: Vec::new() }
+        Self {
+            search_steps: 10_000_000,
+            isolation_steps: 200_000_000,
+            anomalies: 8,
+            assume: Vec::new(),
+        }
     }
 }

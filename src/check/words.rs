@@ -30,6 +30,14 @@ pub(super) fn shown(history: &History, value: ValueId) -> String {
     values.value(value).to_string()
 }
 
+/// A version of a key as a sentence shows it: the initial one as what it was.
+pub(super) fn shown_at(history: &History, key: KeyId, value: ValueId) -> String {
+    match history.initial(key) {
+        Some(initial) if value == ValueId::NULL => initial.to_string(),
+        _ => shown(history, value),
+    }
+}
+
 /// ` at n2`, or nothing if the node is not known.
 pub(super) fn place(history: &History, txn: Txn<'_>) -> String {
     txn.node().map_or(String::new(), |node| format!(" at {}", history.nodes()[node.index()]))
@@ -51,7 +59,8 @@ pub(super) fn deed(history: &History, txn: Txn<'_>, only: Option<KeyId>) -> Stri
         .accesses()
         .filter(|access| only.is_none_or(|key| key == access.key))
         .map(|access| {
-            let (key, value) = (key_name(history, access.key), shown(history, access.value));
+            let key = key_name(history, access.key);
+            let value = shown_at(history, access.key, access.value);
             match access.function {
                 Function::Read => format!("read {key} = {value}"),
                 Function::Append => format!("appended {value} to {key}"),

@@ -10,11 +10,13 @@
 mod components;
 mod csr;
 mod cycle;
+mod labelled;
 mod order;
 mod visit;
 
 pub use components::{Components, components};
 pub use csr::{Arc, Graph};
 pub use cycle::{CycleSpec, shortest_cycle};
+pub use labelled::{Cycle, Found, Pattern, Shape, labelled_cycles};
 pub use order::topological_order;
 pub use visit::ArcReference;

@@ -88,6 +88,78 @@ pub(crate) fn double_hold(deeds: &[Deed]) -> bool {
     })
 }
 
+/// Whether some order of all operations explains who took the lock and who gave it back. A session that
+/// has not tried to take it before gives it back for whoever holds it.
+pub(crate) fn is_linearizable(deeds: &[Deed]) -> bool {
+    let deeds: Vec<&Deed> = deeds.iter().filter(|deed| deed.kind != Kind::Fail).collect();
+    let is_its_own = |release: &Deed| {
+        deeds.iter().any(|deed| {
+            deed.session == release.session
+                && deed.act != Act::Release
+                && deed.invoked < release.invoked
+        })
+    };
+    let mut open: Vec<(u32, Option<u32>)> = vec![(0, None)];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some((done, holder)) = open.pop() {
+        let left = |at: usize| done >> at & 1 == 0;
+        if (0..deeds.len()).all(|at| !left(at) || deeds[at].kind == Kind::Info) {
+            return true;
+        }
+        if !seen.insert((done, holder)) {
+            continue;
+        }
+        for (at, deed) in deeds.iter().enumerate().filter(|(at, _)| left(*at)) {
+            let waits = |other: usize| left(other) && deeds[other].returned < deed.invoked;
+            if (0..deeds.len()).any(waits) {
+                continue;
+            }
+            let after = match (deed.act, holder) {
+                (Act::Acquire(_), None) => Some(deed.session),
+                (Act::Release, Some(by)) if by == deed.session || !is_its_own(deed) => None,
+                _ => continue,
+            };
+            open.push((done | 1 << at, after));
+        }
+    }
+    false
+}
+
+/// Sessions that take and give back a lock, mostly when they may; now and then one gives back what is
+/// not its own.
+pub(crate) fn random_owners(random: &mut Random) -> Vec<Deed> {
+    let sessions = random.between(2, 4);
+    let (mut time, mut holder) = (0, None);
+    let mut free = [0_u64; 4];
+    let mut deeds: Vec<Deed> = Vec::new();
+    for _ in 0..random.between(2, 8) {
+        let session = random.below(sessions) as usize;
+        let invoked = time.max(free[session]) + 1;
+        let returned = invoked + 1 + random.below(6);
+        time = invoked + random.below(4);
+        let releases =
+            if random.chance(0.15) { random.chance(0.5) } else { holder == Some(session) };
+        let (act, fits) = if releases {
+            (Act::Release, holder == Some(session))
+        } else {
+            (Act::Acquire(None), holder.is_none())
+        };
+        let kind = match random.below(10) {
+            0 => Kind::Info,
+            _ if fits || random.chance(0.3) => Kind::Ok,
+            _ => Kind::Fail,
+        };
+        if kind == Kind::Ok || kind == Kind::Info && fits && random.chance(0.5) {
+            holder = (!releases).then_some(session);
+        }
+        free[session] = returned;
+        let returned = if kind == Kind::Info { u64::MAX } else { returned };
+        deeds.push(Deed { session: session as u32, act, kind, invoked, returned });
+    }
+    deeds.sort_by_key(|deed| deed.invoked);
+    deeds
+}
+
 /// Whether two tokens are equal, or one is not greater than one handed out before.
 pub(crate) fn token_not_growing(deeds: &[Deed]) -> bool {
     let tokens: Vec<(i64, &Deed)> = deeds

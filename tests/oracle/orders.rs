@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rashomon::history::{Access, Builder, History, Operation};
+use rashomon::history::{Access, Builder, Header, History, Operation};
 use rashomon::model::{Function, Kind, Nanos, Process, Value};
 
 /// One operation; its steps are function, key and value.
@@ -37,7 +37,25 @@ const NAMES: [&str; 3] = ["x", "y", "z"];
 
 /// The real history of these rows.
 pub(crate) fn build(rows: &[Row]) -> History {
+    built(rows, Builder::new())
+}
+
+/// The same history of registers that begin with zero, where these begin with nothing.
+pub(crate) fn build_from_zero(rows: &[Row]) -> History {
+    let mut rows = rows.to_vec();
+    for (_, _, value) in rows.iter_mut().flat_map(|row| &mut row.steps) {
+        match value {
+            Value::Null => *value = Value::Int(0),
+            Value::Int(0) => *value = Value::Null,
+            _ => {}
+        }
+    }
     let mut builder = Builder::new();
+    builder.header(Header { initial: Some(Value::Int(0)), ..Header::default() });
+    built(&rows, builder)
+}
+
+fn built(rows: &[Row], mut builder: Builder) -> History {
     for (index, row) in (0..).zip(rows) {
         let accesses: Vec<Access> = row
             .steps
@@ -189,11 +207,14 @@ pub(crate) fn is_sequential(rows: &[Row]) -> bool {
     keep_sessions(&possible(rows))
 }
 
-/// COH: SEQ of each key alone, of operations that touch one key each.
+/// COH: SEQ of each key alone, of what each operation did there.
 pub(crate) fn is_coherent(rows: &[Row]) -> bool {
     (0..NAMES.len()).all(|key| {
-        let of_key: Vec<&Row> = possible(rows).into_iter().filter(|row| row.touches(key)).collect();
-        keep_sessions(&of_key)
+        let mut of_key: Vec<Row> = rows.iter().filter(|row| row.touches(key)).cloned().collect();
+        for row in &mut of_key {
+            row.steps.retain(|step| step.1 == key);
+        }
+        keep_sessions(&possible(&of_key))
     })
 }
 

@@ -155,7 +155,7 @@ pub(crate) fn load(text: &str) -> History {
             returned: number("ret").map(Nanos::from_millis),
             session: number("s").map(|n| n as u32),
             node: json["node"].as_str().map(|node| builder.node(node)),
-            version: None,
+            version: json["version"].as_i64(),
             is_final: json["final"].as_bool().unwrap_or(false),
         };
         builder.operation(operation, &accesses).expect("examples are well-formed");

@@ -8,11 +8,13 @@
 //! and a write at one place, but to other sessions it is a write like any other, as the definitions
 //! have it: lost updates are LUS, and no violation here. Of lists and sets CC alone is judged.
 
+mod downsets;
 mod past;
 mod paths;
 mod saturation;
 mod weak;
 mod witness;
+mod writes;
 
 use std::collections::BTreeMap;
 
@@ -26,23 +28,26 @@ use crate::check::writers::{Writers, writes_value};
 use crate::check::{Anomaly, Limits, Property, Verdict};
 use crate::history::{Datatype, History, KeyId, Txn};
 
-use past::{Past, WritesByKey};
-use saturation::{Base, Outcome, Saturation, predecessors};
+use downsets::Base;
+use past::Past;
+use saturation::{Outcome, Saturation, predecessors};
 use weak::{Pattern, conflict_cycles, weak};
 use witness::Witness;
 pub(super) use witness::closed;
+use writes::WritesByKey;
 
 /// The properties judged here, in the order of the table.
 const PROPERTIES: [Property; 4] = [Property::Pram, Property::Cc, Property::Cm, Property::Ccv];
 
 /// Judges PRAM, CC, CM and `CCv`; no verdict where there is no register, list or set.
 ///
-/// CC and `CCv` in O(n · sessions · log n). CM and PRAM session by session: O(n) each and more only
-/// where a forced edge moves operations forward, within a budget of steps; beyond it they stay open.
+/// All in O(n · sessions · log n); CM and PRAM take more only where a forced edge moves operations
+/// forward, within a budget of steps; beyond it they stay open.
 pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
-    let traced =
-        |key| matches!(history.datatype(key), Datatype::Register | Datatype::List | Datatype::Set);
-    if !history.keys().any(traced) {
+    let traced = |key: &KeyId| {
+        matches!(history.datatype(*key), Datatype::Register | Datatype::List | Datatype::Set)
+    };
+    if !history.keys().any(|key| traced(&key)) {
         return Vec::new();
     }
     if has_mixed_transactions(history) {
@@ -66,6 +71,10 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
         }
         if !model.has_reads() {
             return Some("no reads of registers, lists or sets in this history".to_owned());
+        }
+        if let Some(other) = history.keys().find(|key| !traced(key)) {
+            let what = history.datatype(other).name();
+            return Some(format!("causal consistency of a {what} is not defined"));
         }
         (elements && property != Property::Cc)
             .then(|| "of lists and sets causal consistency alone (CC) is judged".to_owned())
@@ -162,8 +171,6 @@ impl Judge<'_> {
                 found.add_all(property, weak.patterns.len(), &anomalies);
             }
         } else if !self.elements {
-            weak.conflicts.sort_unstable_by_key(|one| (one.write, one.source, one.read));
-            weak.conflicts.dedup_by_key(|one| (one.write, one.source));
             for cycle in conflict_cycles(&past, &weak.conflicts, found.keep) {
                 let anomaly = witness.conflict_cycle(&past, &weak.conflicts, &cycle);
                 found.add(Property::Ccv, anomaly);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::Edge;
+use crate::check::causal::writes::WritesByKey;
 use crate::check::session::model::{Model, NO_SESSION, Read};
-use crate::graph::{Arc, CycleSpec, Graph, components, shortest_cycle, topological_order};
-use crate::history::{Datatype, KeyId};
+use crate::graph::{Arc, CycleSpec, Graph, components, shortest_cycle};
+use crate::history::Datatype;
 
 /// What each operation has in its causal past.
 ///
@@ -21,6 +22,9 @@ pub(super) struct Past<'m> {
     pub(super) arcs: Vec<Arc>,
     pub(super) nodes: usize,
     pub(super) writes: WritesByKey,
+    /// The place of each operation in an order that extends causal order and is nearly that of
+    /// invocation.
+    place: Vec<u32>,
     versions: Vec<Version>,
     version_of: FxHashMap<(u32, u32), u32>,
     width: usize,
@@ -61,6 +65,7 @@ impl<'m> Past<'m> {
             arcs: Vec::new(),
             nodes: model.len(),
             writes: WritesByKey::new(model),
+            place: vec![0; model.len()],
             versions: Vec::new(),
             version_of: FxHashMap::default(),
             width: model.session_count(),
@@ -71,18 +76,58 @@ impl<'m> Past<'m> {
         past.find_versions();
         past.connect();
         past.find_readers();
-        let graph = Graph::new(past.nodes, &past.arcs);
-        let Some(order) = topological_order(&graph) else {
-            return Err(past.cyclic(&graph));
+        let Some(order) = past.extension() else {
+            return Err(past.cyclic(&Graph::new(past.nodes, &past.arcs)));
         };
-        drop(graph);
-        for node in order {
+        for (place, node) in (0..).zip(order) {
             match node.checked_sub(model.len() as u32) {
-                None => past.learn(node),
+                None => {
+                    past.place[node as usize] = place;
+                    past.learn(node);
+                }
                 Some(version) => past.learn_version(version),
             }
         }
         Ok(past)
+    }
+
+    /// All nodes in order of invocation, but for what must come earlier; `None` if there is a cycle.
+    fn extension(&self) -> Option<Vec<u32>> {
+        let back = |arc: &Arc| Arc { from: arc.to, to: arc.from, kinds: arc.kinds };
+        let before = Graph::new(self.nodes, &self.arcs.iter().map(back).collect::<Vec<Arc>>());
+        let mut order = Vec::with_capacity(self.nodes);
+        // How many of those before it have been looked at.
+        let mut looked = vec![0_u32; self.nodes];
+        const PLACED: u32 = u32::MAX;
+        let mut open = Vec::new();
+        for first in 0..self.nodes as u32 {
+            if looked[first as usize] == PLACED {
+                continue;
+            }
+            open.push(first);
+            while let Some(node) = open.last().copied() {
+                let looked_at = &mut looked[node as usize];
+                let Some(next) = before.targets(node).get(*looked_at as usize) else {
+                    *looked_at = PLACED;
+                    order.push(node);
+                    open.pop();
+                    continue;
+                };
+                *looked_at += 1;
+                match looked[*next as usize] {
+                    PLACED => {}
+                    0 => open.push(*next),
+                    // It is open itself: it has looked at one already.
+                    _ => return None,
+                }
+            }
+        }
+        Some(order)
+    }
+
+    /// Whether `one` has a place after `other` in an order that extends causal order.
+    pub(super) fn leads_back(&self, one: u32, other: u32) -> bool {
+        self.place[one as usize] > self.place[other as usize]
     }
 
     /// Whether `one` is causally before `other`.
@@ -108,6 +153,17 @@ impl<'m> Past<'m> {
             return self.model.position[op as usize];
         }
         self.rows[self.row[op as usize] as usize * self.width + session as usize]
+    }
+
+    /// How many operations of each session are in the past of an operation; of its own there may be more.
+    pub(super) fn row(&self, op: u32) -> &[u32] {
+        let row = self.row[op as usize] as usize * self.width;
+        &self.rows[row..row + self.width]
+    }
+
+    /// The first readers of a loose operation: a session and the place in it.
+    pub(super) fn readers(&self, op: u32) -> &[(u32, u32)] {
+        self.readers.get(&op).map_or(&[], Vec::as_slice)
     }
 
     /// Two writes that a list shows against causal order.
@@ -358,59 +414,4 @@ pub(super) fn is_anchored(model: &Model, op: u32) -> bool {
 /// What an operation read; nothing if it is loose.
 pub(super) fn reads(model: &Model, op: u32) -> &[Read] {
     if is_anchored(model, op) { model.reads(op) } else { &[] }
-}
-
-/// The writes of every key, session by session.
-pub(super) struct WritesByKey {
-    groups: FxHashMap<KeyId, Vec<Group>>,
-    loose: FxHashMap<KeyId, Vec<u32>>,
-}
-
-/// The anchored writes of one key in one session, in order.
-pub(super) struct Group {
-    pub(super) session: u32,
-    pub(super) writes: Vec<u32>,
-}
-
-impl Group {
-    /// The writes among the first `known` operations of the session.
-    pub(super) fn known(&self, model: &Model, known: u32) -> &[u32] {
-        let count = self.writes.partition_point(|op| model.position[*op as usize] < known);
-        &self.writes[..count]
-    }
-}
-
-impl WritesByKey {
-    /// Of a model.
-    pub(super) fn new(model: &Model) -> Self {
-        let mut groups: FxHashMap<KeyId, Vec<Group>> = FxHashMap::default();
-        let mut loose: FxHashMap<KeyId, Vec<u32>> = FxHashMap::default();
-        for session in 0..model.session_count() as u32 {
-            for op in model.members(session).iter().filter(|op| is_anchored(model, **op)) {
-                for key in model.writes(*op) {
-                    let groups = groups.entry(*key).or_default();
-                    match groups.last_mut().filter(|last| last.session == session) {
-                        Some(group) => group.writes.push(*op),
-                        None => groups.push(Group { session, writes: vec![*op] }),
-                    }
-                }
-            }
-        }
-        for op in (0..model.len() as u32).filter(|op| !is_anchored(model, *op)) {
-            for key in model.writes(op) {
-                loose.entry(*key).or_default().push(op);
-            }
-        }
-        Self { groups, loose }
-    }
-
-    /// The anchored writes of a key, by session.
-    pub(super) fn by_session(&self, key: KeyId) -> &[Group] {
-        self.groups.get(&key).map_or(&[], Vec::as_slice)
-    }
-
-    /// The loose writes of a key.
-    pub(super) fn loose(&self, key: KeyId) -> &[u32] {
-        self.loose.get(&key).map_or(&[], Vec::as_slice)
-    }
 }

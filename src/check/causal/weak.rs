@@ -1,10 +1,13 @@
 //! The bad patterns of CC and `CCv` (Bouajjani, Enea, Guerraoui, Hamza, POPL 2017).
 
+use std::cmp::Reverse;
+
 use rayon::prelude::*;
 
 use crate::check::Edge;
-use crate::check::causal::past::{Past, reads};
-use crate::check::session::model::Read;
+use crate::check::causal::past::{Past, is_anchored, reads};
+use crate::check::causal::writes::Group;
+use crate::check::session::model::{NO_SESSION, Read};
 use crate::graph::{Arc, Components, CycleSpec, Graph, components, shortest_cycle};
 use crate::history::{Datatype, KeyId};
 
@@ -39,7 +42,7 @@ pub(super) struct Conflict {
 pub(super) struct Weak {
     /// Reads that CC does not allow, in order.
     pub(super) patterns: Vec<Pattern>,
-    /// The conflict order, but for what causal order implies.
+    /// The conflict order, but for what causal order implies, in order.
     pub(super) conflicts: Vec<Conflict>,
     /// Whether the budget was spent.
     pub(super) spent: bool,
@@ -63,6 +66,7 @@ pub(super) fn weak(past: &Past<'_>, steps: u64) -> Weak {
             for op in first..n.min(first + TOGETHER) {
                 judge.operation(op);
             }
+            thin_out(past, &mut judge.found.conflicts);
             judge.found
         })
         .collect();
@@ -72,7 +76,24 @@ pub(super) fn weak(past: &Past<'_>, steps: u64) -> Weak {
         all.conflicts.extend(part.conflicts);
         all.spent |= part.spent;
     }
+    thin_out(past, &mut all.conflicts);
     all
+}
+
+/// Keeps for each version the last write of each session that conflicts with it: the session's order
+/// implies the others.
+fn thin_out(past: &Past<'_>, conflicts: &mut Vec<Conflict>) {
+    let place = |one: &Conflict| {
+        let write = one.write as usize;
+        let chain = if is_anchored(past.model, one.write) {
+            (past.model.session[write], 0)
+        } else {
+            (NO_SESSION, one.write)
+        };
+        (one.source, chain, Reverse(past.model.position[write]), one.read)
+    };
+    conflicts.sort_unstable_by_key(place);
+    conflicts.dedup_by_key(|one| (place(one).0, place(one).1));
 }
 
 struct Judge<'p> {
@@ -99,15 +120,16 @@ impl Judge<'_> {
         }
     }
 
-    /// The latest write of a key in each session, and each loose one, in the past of `op`.
-    fn latest(&mut self, op: u32, key: KeyId) -> Vec<u32> {
+    /// The latest write of a key in each session, and each loose one, in the past of `op`; of a session
+    /// only if it is not in the past of `source` too.
+    fn latest(&mut self, op: u32, key: KeyId, source: Option<u32>) -> Vec<u32> {
         let past = self.past;
-        let mut latest: Vec<u32> = past
-            .writes
-            .by_session(key)
-            .iter()
+        let known = |session: u32| source.map_or(0, |source| past.known(source, session));
+        let groups = past.writes.by_session(key).iter();
+        let mut latest: Vec<u32> = groups
             .filter_map(|group| {
-                group.known(past.model, past.known(op, group.session)).last().copied()
+                let high = past.known(op, group.session);
+                past.writes.latest(*group, known(group.session), high, op)
             })
             .collect();
         let loose = past.writes.loose(key);
@@ -125,7 +147,9 @@ impl Judge<'_> {
         let past = self.past;
         let key = read.key;
         let source = past.model.sources(read).first().copied();
-        let latest = self.latest(op, key);
+        let is_snapshot = reads(past.model, op).len() > 1;
+        // A snapshot has to reconcile what causal order implies, too.
+        let latest = self.latest(op, key, source.filter(|_| !is_snapshot));
         let Some(source) = source else {
             if let Some(write) = latest.first().filter(|_| read.is_null) {
                 self.found.patterns.push(Pattern::InitRead { key, write: *write, read: op });
@@ -136,15 +160,14 @@ impl Judge<'_> {
             if write == source {
                 continue;
             }
-            if past.before(source, write) {
-                let pattern = Pattern::Overwritten { key, source, write, read: op };
-                return self.found.patterns.push(pattern);
-            }
             let conflict = Conflict { key, write, source, read: op };
             if past.before(write, source) {
-                if reads(past.model, op).len() > 1 {
+                if is_snapshot {
                     implied.push(conflict);
                 }
+            } else if past.before(source, write) {
+                let pattern = Pattern::Overwritten { key, source, write, read: op };
+                return self.found.patterns.push(pattern);
             } else {
                 self.found.conflicts.push(conflict);
             }
@@ -166,9 +189,8 @@ impl Judge<'_> {
             return;
         }
         let groups = past.writes.by_session(key);
-        let known =
-            |group: &'_ super::past::Group| group.known(model, past.known(op, group.session)).len();
-        let mut expected: usize = groups.iter().map(known).sum();
+        let known = |group: &Group| past.writes.known(*group, past.known(op, group.session));
+        let mut expected: usize = groups.iter().map(|group| known(group).len()).sum();
         let loose = past.writes.loose(key);
         let Some(left) = self.steps.checked_sub(loose.len() as u64) else {
             self.found.spent = true;
@@ -183,7 +205,7 @@ impl Judge<'_> {
         there.sort_unstable();
         let mut past_writes = groups
             .iter()
-            .flat_map(|group| group.known(model, past.known(op, group.session)))
+            .flat_map(known)
             .chain(loose.iter().filter(|write| past.before(**write, op)));
         if let Some(write) = past_writes.find(|write| there.binary_search(write).is_err()) {
             self.found.patterns.push(Pattern::Missing { key, write: *write, read: op });
@@ -241,6 +263,9 @@ pub(super) fn conflict_cycles(
     conflicts: &[Conflict],
     keep: usize,
 ) -> Vec<Vec<u32>> {
+    if !conflicts.iter().any(|one| past.leads_back(one.write, one.source)) {
+        return Vec::new();
+    }
     let mut arcs = past.arcs.clone();
     arcs.extend(conflicts.iter().map(|one| Arc {
         from: one.write,

@@ -466,7 +466,7 @@ fn seen(history: &History, txn: Txn<'_>, key: KeyId) -> String {
     let values: Vec<String> = txn
         .accesses()
         .filter(|access| access.key == key && access.function == crate::model::Function::Read)
-        .map(|access| crate::check::words::shown(history, access.value))
+        .map(|access| crate::check::words::shown_at(history, key, access.value))
         .collect();
     format!("read {} = {}", key_name(history, key), values.join(" and "))
 }

@@ -151,8 +151,9 @@ impl Chains {
         whole
     }
 
-    /// The first `limit` conflicts and the number of all, at most one for each later layer and for
-    /// each later chain; none if and only if the chains can be put in order. Each is a proof.
+    /// The first `limit` conflicts and the number of all: at most one for each later layer, and for
+    /// each chain that reaches beyond later ones, however many these are; none if and only if the
+    /// chains can be put in order. Each is a proof.
     /// O(n), and O(n log n) where the ranks of the operations are thinly spread.
     pub(super) fn conflicts(&self, limit: usize) -> (Vec<Conflict>, u64) {
         let (mut found, mut count) = (Vec::new(), 0);
@@ -182,6 +183,7 @@ impl Chains {
         // of greatest last invocation: as long as there was no conflict, the chains with
         // f < s are disjoint in time, so at most one of them reaches beyond this first return.
         let mut cover: Option<usize> = None;
+        let mut told: Option<usize> = None;
         for chain in by_first_return(&wholes) {
             let chain = chain as usize;
             let Some(before) = cover else {
@@ -189,8 +191,11 @@ impl Chains {
                 continue;
             };
             let (old, new) = (wholes[before], wholes[chain]);
-            if new.first_return.precedes(old.last_call) && old.first_return.precedes(new.last_call)
+            if told != cover
+                && new.first_return.precedes(old.last_call)
+                && old.first_return.precedes(new.last_call)
             {
+                told = cover;
                 count += 1;
                 if found.len() < limit {
                     found.push(Conflict::Chains(before, chain));
@@ -263,6 +268,13 @@ mod tests {
             [Conflict::Chains(0, 1)]
         );
         assert_eq!(chains(&[&[layer(1, 9)], &[layer(12, 3)]]).conflicts(9).0, []);
+    }
+
+    #[test]
+    fn a_version_that_comes_back_after_many_later_ones_is_one_conflict() {
+        let (found, count) =
+            chains(&[&[layer(1, 9)], &[layer(3, 2)], &[layer(5, 4)], &[layer(7, 6)]]).conflicts(9);
+        assert_eq!((found, count), (vec![Conflict::Chains(0, 1)], 1));
     }
 
     #[test]

@@ -87,6 +87,16 @@ impl SequentialSpec for List {
     fn is_read(&self, op: &ListOp) -> bool {
         matches!(op, ListOp::Read(_))
     }
+
+    /// An element that no read shows can go: where it stood in an order, no read followed.
+    fn is_superfluous(&self, write: &Call<ListOp>, kept: &[Call<ListOp>]) -> bool {
+        let ListOp::Append(element) = write.op else { return false };
+        let lengths = kept.iter().map(|call| match call.op {
+            ListOp::Read(length) => length as usize,
+            ListOp::Append(_) => 0,
+        });
+        !self.longest.iter().take(lengths.max().unwrap_or(0)).any(|one| *one == element)
+    }
 }
 
 /// A text that is put and appended to. States are told by the reads: a text that no read begins
@@ -121,6 +131,11 @@ impl Text {
         reads.sort_unstable();
         reads.dedup();
         Self { reads }
+    }
+
+    /// The text of a state; `None` of one that no read begins with.
+    fn text(&self, state: Prefix) -> Option<&str> {
+        self.reads.get(state.read as usize)?.get(..state.length as usize)
     }
 
     /// The state in which the text is `head` followed by `tail`.
@@ -164,6 +179,21 @@ impl SequentialSpec for Text {
 
     fn is_read(&self, op: &TextOp) -> bool {
         matches!(op, TextOp::Read(_))
+    }
+
+    /// What no read shows can go: between it and the next put there is no read in any order.
+    fn is_superfluous(&self, write: &Call<TextOp>, kept: &[Call<TextOp>]) -> bool {
+        let mut reads = kept.iter().filter_map(|call| match &call.op {
+            TextOp::Read(text) => self.text(*text),
+            _ => None,
+        });
+        match &write.op {
+            TextOp::Read(_) => false,
+            TextOp::Append(tail) => tail.is_empty() || !reads.any(|read| read.contains(&**tail)),
+            TextOp::Put(text) => {
+                self.text(*text).is_none_or(|text| !reads.any(|read| read.starts_with(text)))
+            }
+        }
     }
 }
 
@@ -224,6 +254,22 @@ impl SequentialSpec for Set {
     fn is_read(&self, op: &SetOp) -> bool {
         matches!(op, SetOp::Read(_))
     }
+
+    /// An element can be left out if no read shows it, and left in if every read does.
+    fn is_superfluous(&self, write: &Call<SetOp>, kept: &[Call<SetOp>]) -> bool {
+        let mut reads = kept.iter().filter_map(|call| match &call.op {
+            SetOp::Read(members) => Some(members),
+            _ => None,
+        });
+        let shows = |members: &Members, element: u32| {
+            members.get((element / 64) as usize).is_some_and(|word| word >> (element % 64) & 1 != 0)
+        };
+        match write.op {
+            SetOp::Add(element) => !reads.any(|members| shows(members, element)),
+            SetOp::Remove(element) => reads.all(|members| shows(members, element)),
+            SetOp::Read(_) => false,
+        }
+    }
 }
 
 /// A counter that begins at nothing.
@@ -261,28 +307,40 @@ impl SequentialSpec for Counter {
 /// A lock. Whose it is does not matter: a session may outlive the process that took it.
 pub(super) struct Lock;
 
+/// Who holds a lock, or acts on it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Owner {
+    /// A session that takes it and gives it back.
+    Session(u32),
+    /// Somebody, who may act for anybody.
+    Somebody,
+}
+
 /// An operation on a lock.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LockOp {
     /// Takes it.
-    Acquire,
+    Acquire(Owner),
     /// Gives it back.
-    Release,
+    Release(Owner),
 }
 
 impl SequentialSpec for Lock {
-    /// Whether it is taken.
-    type State = bool;
+    /// Who holds it.
+    type State = Option<Owner>;
     type Op = LockOp;
 
-    fn init(&self) -> bool {
-        false
+    fn init(&self) -> Self::State {
+        None
     }
 
-    fn step(&self, state: &bool, op: &LockOp) -> Option<bool> {
-        match op {
-            LockOp::Acquire => (!state).then_some(true),
-            LockOp::Release => state.then_some(false),
+    fn step(&self, state: &Self::State, op: &LockOp) -> Option<Self::State> {
+        match (op, state) {
+            (LockOp::Acquire(by), None) => Some(Some(*by)),
+            (LockOp::Release(by), Some(holder)) => {
+                (*by == Owner::Somebody || by == holder).then_some(None)
+            }
+            _ => None,
         }
     }
 

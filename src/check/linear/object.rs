@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::check::{Anomaly, Edge, Limits, Property, Step};
-use crate::history::{Access, History, KeyId, Txn, TxnId, ValueId};
+use crate::history::{Access, Datatype, History, KeyId, Txn, TxnId, ValueId};
 use crate::model::{Kind, Nanos, Value};
 
 /// A key and some of the operations on it.
@@ -39,7 +39,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn anomaly(self, key: KeyId) -> Anomaly {
+    pub(super) fn anomaly(self, key: Option<KeyId>) -> Anomaly {
         let Self { kind, mut operations, cycle, sentence } = self;
         operations.sort_unstable();
         operations.dedup();
@@ -47,7 +47,7 @@ impl Finding {
             property: Property::Lin,
             kind,
             set: vec![Property::Lin],
-            key: Some(key),
+            key,
             session: None,
             operations,
             cycle,
@@ -71,15 +71,6 @@ impl<'h> Object<'h> {
         })
     }
 
-    /// Whether a possible operation accesses this key more than once.
-    pub(super) fn has_transactions(&self) -> bool {
-        self.txns.iter().map(|id| self.txn(*id)).any(|txn| {
-            txn.kind() != Kind::Fail
-                && txn.accesses().len() > 1
-                && txn.accesses().filter(|access| access.key == self.key).count() > 1
-        })
-    }
-
     /// The failed operation that would have written `value`.
     pub(super) fn failed_writer(&self, value: ValueId) -> Option<Txn<'h>> {
         self.txns.iter().map(|id| self.txn(*id)).find(|txn| {
@@ -98,7 +89,7 @@ impl<'h> Object<'h> {
 
     /// A value in a sentence.
     pub(super) fn shown(&self, value: ValueId) -> String {
-        self.history.values().value(value).to_string()
+        self.history.value(self.key, value).to_string()
     }
 
     /// Who answered, as far as the history says.
@@ -125,13 +116,27 @@ impl<'h> Object<'h> {
             },
             None => Finding {
                 kind: "thin-air-read",
-                operations: vec![reader.id],
+                operations: [Some(reader.id), self.any_write(reader)]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
                 cycle: Vec::new(),
                 sentence: format!(
                     "{answerer} read {what}{shown} from {name} at {at}, but no operation ever tried to write it"
                 ),
             },
         }
+    }
+
+    /// Another operation that says that a register is one that is written, unless the reader does: what
+    /// nobody ever wrote to may have held anything.
+    fn any_write(&self, reader: Txn<'h>) -> Option<TxnId> {
+        if reader.writes() || self.history.datatype(self.key) != Datatype::Register {
+            return None;
+        }
+        // One of unknown outcome would need who saw it.
+        let writes = self.txns.iter().copied().filter(|id| self.txn(*id).writes());
+        writes.min_by_key(|id| self.txn(*id).kind() == Kind::Info)
     }
 }
 

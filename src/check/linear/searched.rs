@@ -9,13 +9,13 @@ use crate::check::Limits;
 use crate::check::linear::container::Order;
 use crate::check::linear::effect::{Effect, Row};
 use crate::check::linear::models::{
-    Container, ContainerOp, Counter, CounterOp, List, ListOp, Lock, LockOp, Register, Set, SetOp,
-    Text, TextOp, set_member,
+    Container, ContainerOp, Counter, CounterOp, List, ListOp, Lock, LockOp, Owner, Register, Set,
+    SetOp, Text, TextOp, set_member,
 };
 use crate::check::linear::object::{Finding, Judgement, Numbers, Object};
 use crate::check::linear::search::{Call, Outcome, SequentialSpec, search};
 use crate::check::linear::shrink::shrink;
-use crate::history::{Access, Txn, ValueId};
+use crate::history::{Access, Txn, TxnId, ValueId};
 use crate::model::{Function, Kind, Value};
 
 /// A register whose values do not tell which write was read.
@@ -61,7 +61,27 @@ pub(super) fn register(object: &Object<'_>, rows: &[Row]) -> Judgement {
         op: row.effect,
     });
     let calls: Vec<Call<Effect>> = calls.collect();
-    decide(object, &Register, &calls)
+    decide_whole(object, &Register, &calls, |witness| with_writers(rows, witness))
+}
+
+/// Operations with those that wrote what they read, and so on: what was read before its write was
+/// invoked is no proof without that write, nor is anything of a register that nobody writes.
+fn with_writers(rows: &[Row], mut witness: Vec<TxnId>) -> Vec<TxnId> {
+    loop {
+        let there = || rows.iter().filter(|row| witness.contains(&row.txn));
+        let known: BTreeSet<ValueId> = there().filter_map(|row| row.effect.new).collect();
+        let unknown = |old: &ValueId| *old != ValueId::NULL && !known.contains(old);
+        let shown: BTreeSet<ValueId> =
+            there().filter_map(|row| row.effect.old).filter(unknown).collect();
+        let writes = |row: &&Row| row.effect.new.is_some_and(|new| shown.contains(&new));
+        let wanted: Vec<TxnId> = rows.iter().filter(writes).map(|row| row.txn).collect();
+        if wanted.is_empty() {
+            let any = rows.iter().find(|row| row.effect.new.is_some() && known.is_empty());
+            witness.extend(any.map(|row| row.txn));
+            return witness;
+        }
+        witness.extend(wanted);
+    }
 }
 
 /// A list with elements that were appended more than once; its reads are known to be prefixes of
@@ -172,12 +192,28 @@ pub(super) fn counter(object: &Object<'_>) -> Judgement {
     decide(object, &Counter, &calls)
 }
 
-/// A lock.
+/// A lock. Only its holder may give it back; a session may hold what an earlier process of its own has
+/// taken. A session that never tried to take it acts for another, nobody knows which.
 pub(super) fn lock(object: &Object<'_>) -> Judgement {
-    let calls = object.accesses().filter_map(|(txn, access)| match access.function {
-        Function::Acquire => Some(call(txn, LockOp::Acquire)),
-        Function::Release => Some(call(txn, LockOp::Release)),
-        _ => None,
+    let mut takers = BTreeSet::new();
+    let mut deeds: Vec<(Txn<'_>, Function, bool)> = Vec::new();
+    for (txn, access) in object.accesses() {
+        let session = txn.session().0;
+        if access.function == Function::Acquire {
+            takers.insert(session);
+        }
+        if matches!(access.function, Function::Acquire | Function::Release) {
+            deeds.push((txn, access.function, takers.contains(&session)));
+        }
+    }
+    let own_releases = deeds.iter().filter(|deed| deed.1 == Function::Release && deed.2);
+    let givers: BTreeSet<u32> = own_releases.map(|deed| deed.0.session().0).collect();
+    let calls = deeds.into_iter().map(|(txn, function, has_taken)| {
+        // Of those who never give it back none is told from another.
+        let session = Some(txn.session().0).filter(|one| has_taken && givers.contains(one));
+        let owner = session.map_or(Owner::Somebody, Owner::Session);
+        let is_acquire = function == Function::Acquire;
+        call(txn, if is_acquire { LockOp::Acquire(owner) } else { LockOp::Release(owner) })
     });
     let calls: Vec<Call<LockOp>> = calls.collect();
     decide(object, &Lock, &calls)
@@ -243,6 +279,16 @@ fn call<O>(txn: Txn<'_>, op: O) -> Call<O> {
 }
 
 fn decide<S: SequentialSpec>(object: &Object<'_>, spec: &S, calls: &[Call<S::Op>]) -> Judgement {
+    decide_whole(object, spec, calls, |witness| witness)
+}
+
+/// The verdict of a search; `whole` completes the witness it finds.
+fn decide_whole<S: SequentialSpec>(
+    object: &Object<'_>,
+    spec: &S,
+    calls: &[Call<S::Op>],
+    whole: impl Fn(Vec<TxnId>) -> Vec<TxnId>,
+) -> Judgement {
     if !calls.iter().any(|call| spec.looks(&call.op)) {
         return Judgement::Silent;
     }
@@ -251,29 +297,23 @@ fn decide<S: SequentialSpec>(object: &Object<'_>, spec: &S, calls: &[Call<S::Op>
     match search(spec, calls, &mut steps) {
         Outcome::Found => Judgement::Linearizable,
         Outcome::OutOfSteps(placed) => Judgement::Unknown(format!(
-            "the search for an order of the {} operations on {} used up its {budget} steps; it placed {placed} of them at best",
+            "the search for an order of the {} operations on {} used up its budget of {budget} steps; it placed {placed} of them at best",
             calls.len(),
             object.name()
         )),
         Outcome::Stuck(at) => {
             let stuck = object.txn(calls[at].txn);
-            let witness = shrink(spec, calls, at);
-            Judgement::Violated(vec![explain(object, stuck, witness)], 1)
+            let (witness, at) = shrink(spec, calls, at);
+            let last = witness.get(at).map_or(stuck, |call| object.txn(call.txn));
+            let operations = whole(witness.iter().map(|call| call.txn).collect());
+            let sentence = format!(
+                "no order of these {} operations on {} explains their answers: none leaves a place for {last}",
+                operations.len(),
+                object.name()
+            );
+            let kind = "not-linearizable";
+            let finding = Finding { kind, operations, cycle: Vec::new(), sentence };
+            Judgement::Violated(vec![finding], 1)
         }
     }
-}
-
-fn explain<O>(
-    object: &Object<'_>,
-    stuck: Txn<'_>,
-    (witness, at): (Vec<Call<O>>, usize),
-) -> Finding {
-    let last = witness.get(at).map_or(stuck, |call| object.txn(call.txn));
-    let sentence = format!(
-        "no order of these {} operations on {} explains their answers: none leaves a place for {last}",
-        witness.len(),
-        object.name()
-    );
-    let operations = witness.iter().map(|call| call.txn).collect();
-    Finding { kind: "not-linearizable", operations, cycle: Vec::new(), sentence }
 }

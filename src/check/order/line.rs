@@ -17,7 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::check::incompatible_order::{longest, prefixes};
 use crate::check::linear::effect::{Effect, effect};
 use crate::check::writers::Writers;
-use crate::history::{Datatype, History, KeyId, Txn, TxnId, ValueId};
+use crate::history::{Access, Datatype, History, KeyId, Txn, TxnId, ValueId};
 use crate::model::{Function, Kind};
 
 /// Where an operation stands.
@@ -65,7 +65,7 @@ pub(super) fn shape(history: &History, writers: &Writers, key: KeyId, txns: &[Tx
     if !object.possible().any(reads) {
         return Shape::Silent;
     }
-    if !txns.iter().any(|id| history.txn(*id).writes()) {
+    if !txns.iter().any(|id| writes(history.txn(*id), key)) {
         let nothing = [ValueId::NULL, ValueId::EMPTY, ValueId::UNKNOWN];
         let mut accesses = object.possible().flat_map(Txn::accesses).filter(|one| one.key == key);
         if accesses.any(|one| !nothing.contains(&one.value)) {
@@ -85,11 +85,32 @@ pub(super) fn shape(history: &History, writers: &Writers, key: KeyId, txns: &[Tx
     }
 }
 
+/// Whether an operation may change a key.
+fn writes(txn: Txn<'_>, key: KeyId) -> bool {
+    txn.accesses().any(|access| is_write(access, key))
+}
+
+/// What an operation left in a register.
+fn wrote(txn: Txn<'_>, key: KeyId) -> Option<ValueId> {
+    effect(txn, key).and_then(|effect| effect.new)
+}
+
+fn is_write(access: Access, key: KeyId) -> bool {
+    access.key == key && access.function != Function::Read
+}
+
 struct Object<'h> {
     history: &'h History,
     writers: &'h Writers,
     key: KeyId,
     txns: &'h [TxnId],
+}
+
+/// An operation on a register, and the write of the version that it saw.
+struct Part {
+    txn: TxnId,
+    effect: Effect,
+    source: Option<TxnId>,
 }
 
 /// Where a value comes from.
@@ -123,7 +144,7 @@ impl<'h> Object<'h> {
         let kind = if writers.is_empty() { "thin-air-read" } else { "aborted-read" };
         if writers.is_empty() {
             // Any write says that the object is one that is written.
-            writers.extend(self.txns.iter().find(|id| self.history.txn(**id).writes()));
+            writers.extend(self.txns.iter().find(|id| writes(self.history.txn(**id), self.key)));
         }
         writers.push(reader);
         Shape::Broken(kind, writers)
@@ -134,8 +155,7 @@ impl<'h> Object<'h> {
     }
 
     fn register(&self) -> Shape {
-        let mut taking_part: BTreeMap<TxnId, Effect> = BTreeMap::new();
-        let mut source: FxHashMap<TxnId, TxnId> = FxHashMap::default();
+        let mut taking_part: Vec<Part> = Vec::with_capacity(self.txns.len());
         let mut seen_by = BTreeMap::new();
         let mut open: Vec<Txn<'h>> = self.possible().filter(|txn| txn.is_ok()).collect();
         if let Some(txn) = self
@@ -149,49 +169,41 @@ impl<'h> Object<'h> {
         }
         while let Some(txn) = open.pop() {
             let Some(effect) = effect(txn, self.key) else { continue };
-            if taking_part.insert(txn.id, effect).is_some() {
-                continue;
-            }
-            let Some(old) = effect.old else { continue };
-            if old == ValueId::UNKNOWN {
-                return Self::open(txn, "contradicts itself");
-            }
-            match self.source(old) {
-                Source::Nobody(_) if old == ValueId::NULL => {}
-                Source::Nobody(writers) => return self.nowhere(txn.id, writers),
-                Source::One(writer) if old != ValueId::NULL => {
+            let mut part = Part { txn: txn.id, effect, source: None };
+            match effect.old.map(|old| (old, self.source(old))) {
+                Some((ValueId::UNKNOWN, _)) => return Self::open(txn, "contradicts itself"),
+                None | Some((ValueId::NULL, Source::Nobody(_))) => {}
+                Some((_, Source::Nobody(writers))) => return self.nowhere(txn.id, writers),
+                Some((old, Source::One(writer))) if old != ValueId::NULL => {
                     if writer == txn.id {
                         return self.nowhere(txn.id, Vec::new());
                     }
-                    source.insert(txn.id, writer);
+                    part.source = Some(writer);
                     let writer = self.history.txn(writer);
-                    if !writer.is_ok() {
-                        seen_by.insert(writer.id, txn.id);
+                    if wrote(writer, self.key) != Some(old) {
+                        return Shape::Broken("intermediate-read", vec![writer.id, txn.id]);
+                    }
+                    if !writer.is_ok() && seen_by.insert(writer.id, txn.id).is_none() {
                         open.push(writer);
                     }
                 }
-                _ => return Self::open(txn, "read a value that was written more than once"),
+                Some(_) => return Self::open(txn, "read a value that was written more than once"),
             }
+            taking_part.push(part);
         }
-        self.chains(&taking_part, &source, seen_by)
+        taking_part.sort_unstable_by_key(|part| part.txn);
+        self.chains(&taking_part, seen_by)
     }
 
     /// The versions of a register in chains of updates.
-    fn chains(
-        &self,
-        taking_part: &BTreeMap<TxnId, Effect>,
-        source: &FxHashMap<TxnId, TxnId>,
-        seen_by: BTreeMap<TxnId, TxnId>,
-    ) -> Shape {
+    fn chains(&self, taking_part: &[Part], seen_by: BTreeMap<TxnId, TxnId>) -> Shape {
         // By the write of a version; `None` is the initial one.
         let mut next: FxHashMap<Option<TxnId>, TxnId> = FxHashMap::default();
-        for (id, effect) in taking_part.iter().filter(|(_, effect)| effect.new.is_some()) {
-            if effect.old.is_none() {
-                continue;
-            }
-            let made_of = source.get(id).copied();
-            if let Some(other) = next.insert(made_of, *id) {
-                let mut both: Vec<TxnId> = [other, *id].into_iter().chain(made_of).collect();
+        let is_update = |part: &&Part| part.effect.new.is_some() && part.effect.old.is_some();
+        for part in taking_part.iter().filter(is_update) {
+            let (id, made_of) = (part.txn, part.source);
+            if let Some(other) = next.insert(made_of, id) {
+                let mut both: Vec<TxnId> = [other, id].into_iter().chain(made_of).collect();
                 // An indeterminate update has happened only if somebody saw it.
                 let mut at = 0;
                 while at < both.len() && both.len() <= taking_part.len() {
@@ -201,14 +213,21 @@ impl<'h> Object<'h> {
                 return Shape::Broken("lost-update", both);
             }
         }
-        let begins = taking_part.iter().filter(|(_, one)| one.new.is_some() && one.old.is_none());
-        let begins = std::iter::once(None).chain(begins.map(|(id, _)| Some(*id)));
-        let mut at: FxHashMap<Option<TxnId>, Slot> = FxHashMap::default();
+        let place = |id: TxnId| taking_part.binary_search_by_key(&id, |part| part.txn).ok();
+        let begins = taking_part
+            .iter()
+            .filter(|part| part.effect.new.is_some() && part.effect.old.is_none())
+            .map(|part| Some(part.txn));
+        let initial = Slot { chain: 0, layer: 0 };
+        // Where the version of each write stands.
+        let mut at: Vec<Option<Slot>> = vec![None; taking_part.len()];
         let mut layers = Vec::new();
-        for (chain, begin) in (0..).zip(begins) {
+        for (chain, begin) in (0..).zip(std::iter::once(None).chain(begins)) {
             let (mut layer, mut version) = (0, begin);
             loop {
-                at.insert(version, Slot { chain, layer });
+                if let Some(place) = version.and_then(place) {
+                    at[place] = Some(Slot { chain, layer });
+                }
                 layer += 2;
                 match next.get(&version) {
                     Some(update) => version = Some(*update),
@@ -218,24 +237,31 @@ impl<'h> Object<'h> {
             layers.push(layer);
         }
         let mut slots = Vec::with_capacity(taking_part.len());
-        for (id, effect) in taking_part {
-            let version = if effect.new.is_some() { Some(*id) } else { source.get(id).copied() };
+        for (own, part) in taking_part.iter().enumerate() {
+            let is_write = part.effect.new.is_some();
+            let slot = match part.source {
+                _ if is_write => at[own],
+                Some(source) => place(source).and_then(|place| at[place]),
+                None => Some(initial),
+            };
             // An update that stands in no chain is made of itself, by way of others.
-            let Some(slot) = at.get(&version) else { return Self::circle(*id, source) };
-            let layer = slot.layer + u32::from(effect.new.is_none());
-            slots.push((*id, Slot { layer, ..*slot }));
+            let Some(slot) = slot else {
+                let before = |id| place(id).and_then(|place| taking_part[place].source);
+                return Self::circle(part.txn, before);
+            };
+            slots.push((part.txn, Slot { layer: slot.layer + u32::from(!is_write), ..slot }));
         }
         Shape::Line(Line { key: self.key, slots, layers, seen_by })
     }
 
-    fn circle(start: TxnId, source: &FxHashMap<TxnId, TxnId>) -> Shape {
+    fn circle(start: TxnId, before: impl Fn(TxnId) -> Option<TxnId>) -> Shape {
         let mut circle = vec![start];
         let mut met: FxHashSet<TxnId> = FxHashSet::default();
         let mut at = start;
         while met.insert(at) {
-            let Some(before) = source.get(&at) else { break };
-            circle.push(*before);
-            at = *before;
+            let Some(before) = before(at) else { break };
+            circle.push(before);
+            at = before;
         }
         Shape::Broken("cyclic-versions", circle)
     }
@@ -284,7 +310,10 @@ impl<'h> Object<'h> {
     }
 
     fn set(&self) -> Shape {
-        let removes = |txn: Txn<'h>| txn.accesses().any(|one| one.function == Function::Remove);
+        let removes = |txn: Txn<'h>| {
+            let mut accesses = txn.accesses();
+            accesses.any(|one| one.key == self.key && one.function == Function::Remove)
+        };
         if let Some(txn) = self.possible().find(|txn| removes(*txn)) {
             return Self::open(txn, "removes elements");
         }
@@ -353,9 +382,9 @@ impl<'h> Object<'h> {
             slots.push((*id, Slot { chain: 0, layer: 2 * stage(*version) + 1 }));
             reader.insert(stage(*version), *id);
         }
-        for txn in self.possible().filter(|txn| txn.writes()) {
-            let Some(element) = txn.written() else { continue };
-            let at = place(element);
+        for txn in self.possible() {
+            let Some(write) = txn.accesses().find(|one| is_write(*one, self.key)) else { continue };
+            let at = place(write.value);
             if !txn.is_ok() {
                 let Some(first) = at.and_then(|at| reader.range(at..).next()) else { continue };
                 seen_by.insert(txn.id, *first.1);

@@ -1,5 +1,6 @@
 //! Orders without real time (ANOMALIES section 3): sequential consistency (Lamport 1979) of all
-//! operations together (SEQ) and of each key by itself (COH).
+//! operations together (SEQ) and of each key by itself (COH). A transaction is one operation: it
+//! takes its place in the order of all as a whole, and in that of a key with what it did there.
 //!
 //! `line` finds what data prove of the order on one key, `coherence` whether all sessions met
 //! it in one direction; `network` puts all keys together, guesses an order or proves that there is
@@ -16,14 +17,16 @@ mod search;
 mod sequential;
 mod shrink;
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
-use crate::check::single_objects::{has_transactions, undecided};
 use crate::check::tally::Tally;
 use crate::check::words::{deed, key_name};
 use crate::check::writers::Writers;
 use crate::check::{Anomaly, Limits, Property, Status, Step, Verdict};
-use crate::history::{Datatype, History, KeyId, TxnId};
+use crate::history::{Datatype, History, KeyId, Txn, TxnId};
+use crate::model::Kind;
 
 use closure::closed;
 use coherence::{Meetings, meetings};
@@ -47,9 +50,6 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     if keys.is_empty() {
         return Vec::new();
     }
-    if has_transactions(history) {
-        return [Property::Coh, Property::Seq].map(undecided).to_vec();
-    }
     let by_key = history.by_key();
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let judge = |key: &KeyId| {
@@ -67,10 +67,24 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     let sequential = if coherent.status == Status::Invalid {
         implied(&coherent)
     } else {
-        let others = history.keys().any(|key| !known(&key));
-        sequential(history, limits, &writers, parts, others, nothing)
+        let doubt = if !history.keys().all(|key| known(&key)) {
+            Some("the history has objects of other kinds too, which may not fit in")
+        } else if history.txns().any(is_indeterminate_transaction) {
+            Some("a transaction of unknown outcome may have been seen on some of its keys only")
+        } else {
+            None
+        };
+        sequential(history, limits, &writers, parts, doubt, nothing)
     };
     vec![coherent, sequential]
+}
+
+/// Whether an operation may have written several keys: each line of a key has it only if somebody saw
+/// it there, though it took place on all of its keys or on none.
+fn is_indeterminate_transaction(txn: Txn<'_>) -> bool {
+    let mut keys = txn.accesses().map(|access| access.key);
+    let first = keys.next();
+    txn.kind() == Kind::Info && txn.writes() && keys.any(|key| Some(key) != first)
 }
 
 /// What is incoherent is not sequentially consistent either, for the same reasons.
@@ -159,15 +173,14 @@ impl Object<'_> {
         cycle: Vec<Step>,
         sentence: String,
     ) -> Anomaly {
-        let mut operations = operations.to_vec();
-        // The writes of a list or set are ordered by what was read of them.
-        operations.extend(cycle.iter().flat_map(|step| [step.from, step.to]));
-        let mut operations = closed(self.history, self.writers, &line.seen_by, &operations);
-        if !self.is_broken(&operations) {
-            let last = line.slots.iter().filter(|(_, slot)| slot.layer % 2 == 1);
-            operations.extend(last.max_by_key(|(_, slot)| slot.layer).map(|(id, _)| *id));
-            operations = closed(self.history, self.writers, &line.seen_by, &operations);
+        let ends: Vec<TxnId> = cycle.iter().flat_map(|step| [step.from, step.to]).collect();
+        let mut needed = [operations, &ends].concat();
+        // Mostly the longest read tells the order of the writes of a list or set.
+        if !self.is_broken(&closed(self.history, self.writers, &line.seen_by, &needed)) {
+            let reads = line.slots.iter().filter(|(_, slot)| slot.layer % 2 == 1);
+            needed.extend(reads.max_by_key(|(_, slot)| slot.layer).map(|(id, _)| *id));
         }
+        let operations = self.proof(&needed, &line.seen_by, |some| self.is_broken(some));
         Anomaly {
             property: Property::Coh,
             kind,
@@ -179,6 +192,24 @@ impl Object<'_> {
             assumes: Vec::new(),
             sentence,
         }
+    }
+
+    /// Operations that are a proof by themselves, these among them. What was read orders the writes
+    /// of a list or set, and an indeterminate update counts if it was seen: where that is missing,
+    /// as little is added as will do.
+    fn proof(
+        &self,
+        needed: &[TxnId],
+        seen_by: &BTreeMap<TxnId, TxnId>,
+        is_violation: impl Fn(&[TxnId]) -> bool,
+    ) -> Vec<TxnId> {
+        let whole =
+            |more: &[TxnId]| closed(self.history, self.writers, seen_by, &[needed, more].concat());
+        let operations = whole(&[]);
+        if is_violation(&operations) {
+            return operations;
+        }
+        shrink(whole(self.txns), 300, whole, is_violation)
     }
 
     /// Whether some of the operations are incoherent by themselves.
@@ -196,7 +227,11 @@ impl Object<'_> {
 
     /// What the data contradict by themselves.
     fn broken(&self, kind: &'static str, operations: &[TxnId]) -> Anomaly {
-        let seen_by = std::collections::BTreeMap::new();
+        let seen_by = BTreeMap::new();
+        let is_violation = |some: &[TxnId]| {
+            let shape = shape(self.history, self.writers, self.key, some);
+            matches!(shape, Shape::Broken(other, _) if other == kind)
+        };
         let phrases: Vec<String> = operations
             .iter()
             .map(|id| self.history.txn(*id))
@@ -207,6 +242,7 @@ impl Object<'_> {
         let why = match kind {
             "thin-air-read" => "a value that nobody wrote was read",
             "aborted-read" => "a value of failed operations was read",
+            "intermediate-read" => "a value was read that its own transaction had written over",
             "lost-update" => "two updates replaced one version",
             "cyclic-versions" => "versions are made of each other",
             "duplicate-element" => "an element is twice in a list, though appended once",
@@ -219,7 +255,7 @@ impl Object<'_> {
             set: vec![Property::Coh],
             key: Some(self.key),
             session: None,
-            operations: closed(self.history, self.writers, &seen_by, operations),
+            operations: self.proof(operations, &seen_by, is_violation),
             cycle: Vec::new(),
             assumes: Vec::new(),
             sentence: format!("{why}: {}", phrases.join("; ")),

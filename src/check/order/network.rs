@@ -6,7 +6,7 @@
 //!   │                                  └──→ ▪   and the chain that must come after it
 //! ```
 
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use crate::check::order::coherence::Met;
 use crate::check::order::line::Line;
@@ -28,6 +28,11 @@ pub(super) struct Chain {
     pub(super) size: u32,
 }
 
+fn sort_pairs(pairs: &mut Vec<(u32, u32)>) {
+    pairs.sort_unstable();
+    pairs.dedup();
+}
+
 /// The operations of some lines.
 pub(super) struct Network {
     /// By node, in order of invocation.
@@ -40,8 +45,8 @@ pub(super) struct Network {
     nodes: usize,
     /// What holds inside chains and along sessions.
     arcs: Vec<Arc>,
-    /// What is proved of the order of chains.
-    pub(super) order: BTreeSet<(u32, u32)>,
+    /// What is proved of the order of chains, sorted.
+    order: Vec<(u32, u32)>,
     /// The chains that each operation is in, as (operation, chain), in order.
     pub(super) members: Vec<(u32, u32)>,
 }
@@ -52,9 +57,14 @@ fn arc(from: u32, to: u32) -> Arc {
 
 impl Network {
     pub(super) fn new(history: &History, lines: &[(&Line, &[Met])]) -> Self {
-        let slots = lines.iter().flat_map(|(line, _)| line.slots.iter());
-        let mut operations: Vec<TxnId> = slots.map(|(id, _)| *id).collect();
-        operations.sort_unstable();
+        // Each operation with the chains it is in, and its layer there.
+        let (mut slots, mut first) = (Vec::new(), 0);
+        for (line, _) in lines {
+            slots.extend(line.slots.iter().map(|(id, slot)| (*id, first + slot.chain, slot.layer)));
+            first += line.layers.len() as u32;
+        }
+        slots.sort_unstable();
+        let mut operations: Vec<TxnId> = slots.iter().map(|(id, ..)| *id).collect();
         operations.dedup();
         let mut network = Self {
             nodes: operations.len(),
@@ -62,22 +72,22 @@ impl Network {
             chains: Vec::new(),
             lines: vec![0],
             arcs: Vec::new(),
-            order: BTreeSet::new(),
+            order: Vec::new(),
             members: Vec::new(),
         };
         for (at, (line, met)) in (0..).zip(lines) {
-            network.add_line(history, at, line);
-            let first = network.lines[at as usize];
+            let first = network.chains.len() as u32;
+            network.add_chains(at, line);
             let pair = |met: &Met| (first + met.before.1.chain, first + met.after.1.chain);
             network.order.extend(met.iter().map(pair));
         }
-        network.members.sort_unstable();
+        sort_pairs(&mut network.order);
+        network.add_members(history, &slots);
         network.add_sessions(history);
         network
     }
 
-    fn add_line(&mut self, history: &History, at: u32, line: &Line) {
-        let first = self.chains.len() as u32;
+    fn add_chains(&mut self, at: u32, line: &Line) {
         for layers in &line.layers {
             let begin = self.nodes as u32;
             let end = begin + layers;
@@ -85,25 +95,31 @@ impl Network {
             self.arcs.extend((begin..end).map(|barrier| arc(barrier, barrier + 1)));
             self.chains.push(Chain { line: at, begin, end, priority: u32::MAX, size: 0 });
         }
+        self.lines.push(self.chains.len() as u32);
+    }
+
+    fn add_members(&mut self, history: &History, slots: &[(TxnId, u32, u32)]) {
         // The first return and the last invocation of each chain: the earlier of the two is the
         // latest instant at which it can begin (compare the zones of Gibbons and Korach 1997).
-        let mut latest = vec![0; line.layers.len()];
-        for (id, slot) in &line.slots {
-            let Ok(node) = self.operations.binary_search(id) else { continue };
+        let mut latest = vec![0; self.chains.len()];
+        let mut node = 0_u32;
+        for (id, chain, layer) in slots {
+            if self.operations[node as usize] != *id {
+                node += 1;
+            }
             let txn = history.txn(*id);
-            let chain = &mut self.chains[(first + slot.chain) as usize];
+            let latest = &mut latest[*chain as usize];
+            *latest = (*latest).max(txn.invoked().0);
+            self.members.push((node, *chain));
+            let chain = &mut self.chains[*chain as usize];
             chain.size += 1;
             chain.priority = chain.priority.min(txn.returned().0);
-            let latest = &mut latest[slot.chain as usize];
-            *latest = (*latest).max(txn.invoked().0);
-            let barrier = chain.begin + slot.layer;
-            self.arcs.extend([arc(barrier, node as u32), arc(node as u32, barrier + 1)]);
-            self.members.push((node as u32, first + slot.chain));
+            let barrier = chain.begin + layer;
+            self.arcs.extend([arc(barrier, node), arc(node, barrier + 1)]);
         }
-        for (chain, latest) in self.chains[first as usize..].iter_mut().zip(latest) {
+        for (chain, latest) in self.chains.iter_mut().zip(latest) {
             chain.priority = chain.priority.min(latest);
         }
-        self.lines.push(self.chains.len() as u32);
     }
 
     fn add_sessions(&mut self, history: &History) {
@@ -148,8 +164,12 @@ impl Network {
     /// The chains of a line in an order that keeps what is proved; `None` if that is a circle.
     fn guess(&self, first: u32, end: u32) -> Option<Vec<u32>> {
         let mut missing = vec![0_u32; (end - first) as usize];
-        let after =
-            |chain: u32| self.order.range((chain, 0)..=(chain, u32::MAX)).map(|(_, after)| *after);
+        let place = |chain: u32| self.order.partition_point(|pair| pair.0 < chain);
+        let proved = &self.order[place(first)..place(end)];
+        let after = |chain: u32| {
+            let from = proved.partition_point(|pair| pair.0 < chain);
+            proved[from..].iter().take_while(move |pair| pair.0 == chain).map(|pair| pair.1)
+        };
         for chain in first..end {
             after(chain).for_each(|later| missing[(later - first) as usize] += 1);
         }
@@ -189,6 +209,7 @@ impl Network {
             }
             words_left -= cost;
             let reached = self.reached(&graph, &order, words);
+            const MOST_PAIRS: usize = 2_000_000;
             let known = self.order.len();
             for (node, chain) in &self.members {
                 let line = self.chains[*chain as usize].line as usize;
@@ -207,12 +228,19 @@ impl Network {
                             return None;
                         }
                         if other > initial && other < end && other != *chain {
-                            self.order.insert((*chain, other));
+                            self.order.push((*chain, other));
                         }
                     }
                 }
+                // Many operations of a chain prove the same: it must not be kept for each of them.
+                if self.order.len() > 4 * MOST_PAIRS {
+                    sort_pairs(&mut self.order);
+                    if self.order.len() > MOST_PAIRS {
+                        return Some(false);
+                    }
+                }
             }
-            const MOST_PAIRS: usize = 2_000_000;
+            sort_pairs(&mut self.order);
             if self.order.len() > MOST_PAIRS {
                 return Some(false);
             }

@@ -17,13 +17,14 @@ use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::graph::{CycleSpec, Graph, components, shortest_cycle, topological_order};
 use crate::history::{History, KeyId, TxnId};
 
-/// The verdict on SEQ of a coherent history, by the parts of its keys.
+/// The verdict on SEQ of a coherent history, by the parts of its keys. An order that was found proves
+/// nothing where there is a `doubt`.
 pub(super) fn sequential(
     history: &History,
     limits: &Limits,
     writers: &Writers,
     parts: Vec<Part>,
-    others: bool,
+    doubt: Option<&str>,
     nothing: &str,
 ) -> Verdict {
     let problem = Problem { history, limits, writers };
@@ -43,11 +44,10 @@ pub(super) fn sequential(
         return problem.searched();
     }
     match problem.decide(&lines, limits.search_steps) {
-        Some(Decision::Exists) if others => {
-            let reason = "the history has objects of other kinds too, which may not fit in";
-            Verdict::unknown(Property::Seq, reason)
-        }
-        Some(Decision::Exists) => Verdict::valid(Property::Seq),
+        Some(Decision::Exists) => match doubt {
+            Some(reason) => Verdict::unknown(Property::Seq, reason),
+            None => Verdict::valid(Property::Seq),
+        },
         Some(Decision::Impossible(core)) => {
             let anomaly = problem.anomaly(&lines, &core);
             Verdict::invalid(Property::Seq, vec![anomaly])

@@ -65,7 +65,7 @@ pub(super) fn counters(history: &History) -> Counters {
         let mut returned = 0;
         for txn in sessions.group(session).iter().map(|txn| history.txn(*txn)) {
             // A session whose operations overlap has no order.
-            if txn.is_ok() && txn.invoked().0 < returned {
+            if txn.is_ok() && txn.invoked().0 < returned && history.has_real_time() {
                 break;
             }
             if txn.is_ok() {

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use crate::check::provenance::{aborted, thin};
+use crate::check::store_versions::StoreVersions;
 use crate::check::words::key_name;
 use crate::check::writers::Writers;
 use crate::check::{Anomaly, Assumption, Limits, Property, Verdict};
@@ -71,9 +72,10 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     let sessions: Vec<u32> = (0..model.session_count() as u32).collect();
     let mut certificate = Certificate::new(history, &model);
     let mut rejected = certificate.rejected(Guarantees::of(Property::Sess4), &sessions);
+    let versions = StoreVersions::new(history, &writers);
     let mut contradictory = BTreeSet::new();
     while !rejected.is_empty() {
-        let broken = contradictions(history, &model, &certificate, &rejected, limits);
+        let broken = contradictions(history, &model, &certificate, &rejected, limits, &versions);
         if broken.is_empty() {
             break;
         }
@@ -83,10 +85,20 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
         certificate = Certificate::new(history, &model);
         rejected = certificate.rejected(Guarantees::of(Property::Sess4), &sessions);
     }
-    let plain = Search { history, model: &model, certificate: &certificate, limits, assume: &[] };
+    let plain = Search {
+        history,
+        model: &model,
+        certificate: &certificate,
+        limits,
+        assume: &[],
+        versions: &versions,
+    };
     plain.run(&rejected, &mut verdicts);
-    if !limits.assume.is_empty() {
-        let mut assume = limits.assume.clone();
+    let mut assume = limits.assume.clone();
+    if has_use_for(&versions, history, &model, limits) {
+        assume.push(Assumption::StoreVersions);
+    }
+    if !assume.is_empty() {
         assume.sort_unstable();
         assume.dedup();
         let search = Search { assume: &assume, ..plain };
@@ -104,6 +116,7 @@ fn contradictions(
     certificate: &Certificate<'_>,
     sessions: &[u32],
     limits: &Limits,
+    versions: &StoreVersions,
 ) -> Vec<KeyId> {
     let mut keys = Vec::new();
     for session in certificate.rejected(Guarantees::NONE, sessions) {
@@ -113,6 +126,7 @@ fn contradictions(
             session,
             guarantees: Guarantees::NONE,
             assume: &[],
+            versions,
             steps: steps(model, limits),
         };
         let mut is_everybodys = false;
@@ -135,6 +149,20 @@ fn contradictions(
     keys
 }
 
+/// Whether the order that the store's versions tell may show more: not if they show at once that
+/// everything happened in real time. Every session is asked, so there is a bound on how many are.
+fn has_use_for(
+    versions: &StoreVersions,
+    history: &History,
+    model: &Model,
+    limits: &Limits,
+) -> bool {
+    let asked = (model.session_count() as u64).saturating_mul(model.len() as u64);
+    !versions.is_empty()
+        && asked <= limits.search_steps.saturating_mul(5)
+        && !versions.are_in_real_time(history)
+}
+
 /// How many operations may be looked at for one session and one property.
 fn steps(model: &Model, limits: &Limits) -> u64 {
     limits.search_steps.saturating_add(64 * model.len() as u64)
@@ -148,6 +176,7 @@ struct Search<'s> {
     certificate: &'s Certificate<'s>,
     limits: &'s Limits,
     assume: &'s [Assumption],
+    versions: &'s StoreVersions,
 }
 
 impl Search<'_> {
@@ -204,6 +233,7 @@ impl Search<'_> {
             session,
             guarantees,
             assume: self.assume,
+            versions: self.versions,
             steps: steps(self.model, self.limits),
         };
         match question.answer() {

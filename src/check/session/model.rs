@@ -354,7 +354,8 @@ impl Builder<'_> {
             };
             if txn.is_ok() {
                 let (latest, now) = (&mut latest[txn.session().index()], txn.returned().0);
-                if latest.is_some_and(|returned| returned > txn.invoked().0) {
+                let is_open = latest.is_some_and(|returned| returned > txn.invoked().0);
+                if is_open && self.history.has_real_time() {
                     overlapping[txn.session().index()] = true;
                 }
                 *latest = (*latest).max(Some(now));

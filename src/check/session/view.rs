@@ -12,6 +12,7 @@ use crate::check::infer::real_time_frontier;
 use crate::check::session::guarantees::Guarantees;
 use crate::check::session::model::{Model, NO_SESSION, Read};
 use crate::check::session::visible::{Reason, Visible};
+use crate::check::store_versions::StoreVersions;
 use crate::graph::{Arc, CycleSpec, Graph, components, shortest_cycle};
 use crate::history::{Datatype, History, KeyId};
 
@@ -23,6 +24,7 @@ pub(super) struct Question<'q> {
     pub(super) session: u32,
     pub(super) guarantees: Guarantees,
     pub(super) assume: &'q [Assumption],
+    pub(super) versions: &'q StoreVersions,
     /// How many operations may be looked at while visible sets are computed.
     pub(super) steps: u64,
 }
@@ -324,6 +326,7 @@ impl Question<'_> {
                         self.read_then_written(session, &mut add);
                     }
                 }
+                Assumption::StoreVersions => self.by_version(&mut add),
             }
         }
     }
@@ -346,6 +349,30 @@ impl Question<'_> {
                 read.entry(one.key).or_default().extend(sources);
             }
         }
+    }
+
+    /// E7. Only what the operations of the model say themselves is taken, so that a witness needs no
+    /// others.
+    fn by_version(&self, mut pair: impl FnMut(u32, u32)) {
+        let mut keys: BTreeMap<KeyId, BTreeMap<i64, u32>> = BTreeMap::new();
+        for op in 0..self.model.len() as u32 {
+            if let Some((key, version, write)) = self.told_by(op) {
+                keys.entry(key).or_default().insert(version, write);
+            }
+        }
+        for order in keys.values() {
+            for (before, after) in order.values().zip(order.values().skip(1)) {
+                pair(*before, *after);
+            }
+        }
+    }
+
+    /// The version that an operation made or returned, and the operation that made it.
+    pub(super) fn told_by(&self, op: u32) -> Option<(KeyId, i64, u32)> {
+        let (key, version) = self.versions.of(self.model.txns[op as usize])?;
+        let write =
+            if self.model.writes_key(op, key) { op } else { self.model.read_from(op).next()? };
+        Some((key, version, write))
     }
 
     /// The demands along a cycle of the graph.

@@ -56,6 +56,13 @@ fn involved(question: &Question<'_>, answer: &Answer) -> Vec<u32> {
                     Why::Assumed(Assumption::WritesFollowReads) => {
                         ops.extend(question.reader(demand.before, demand.after));
                     }
+                    Why::Assumed(Assumption::StoreVersions) => {
+                        for write in [demand.before, demand.after] {
+                            ops.extend((0..question.model.len() as u32).find(|op| {
+                                question.told_by(*op).is_some_and(|told| told.2 == write)
+                            }));
+                        }
+                    }
                     Why::Session | Why::Own | Why::Update | Why::Assumed(_) => {}
                 }
             }
@@ -243,7 +250,7 @@ impl<'q> Story<'q> {
                     let edge = match assumption {
                         Assumption::WritesInRealTimeOrder => Edge::Rt,
                         Assumption::WritesInSessionOrder => Edge::So,
-                        Assumption::WritesFollowReads => Edge::Ww,
+                        Assumption::WritesFollowReads | Assumption::StoreVersions => Edge::Ww,
                     };
                     let why = format!("assumed: {}", spoken(assumption));
                     steps.push(self.step(before, after, edge, why));
@@ -325,6 +332,7 @@ fn spoken(assumption: Assumption) -> &'static str {
         Assumption::WritesInSessionOrder => "writes in session order",
         Assumption::WritesInRealTimeOrder => "writes in real-time order",
         Assumption::WritesFollowReads => "writes after what was read",
+        Assumption::StoreVersions => "the order of the versions it gave",
     }
 }
 

@@ -15,7 +15,8 @@ pub enum Source {
     Unknown,
 }
 
-/// The first read of a key by a transaction, if it did not write the key before.
+/// The first read of a key by a transaction, if it did not write the key before; of a list in any case,
+/// without what it appended itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExternalRead {
     /// Which key.
@@ -50,10 +51,7 @@ impl Committed {
     /// Finds them; `writers` knows all who tried to write.
     pub(in crate::check) fn new(history: &History, writers: &Writers) -> Self {
         let committed = committed(history, writers);
-        let mut node = vec![u32::MAX; history.len()];
-        for (at, txn) in (0..).zip(&committed) {
-            node[txn.index()] = at;
-        }
+        let node = nodes(history, &committed);
         let mut all = Self {
             first_read: Vec::with_capacity(committed.len() + 1),
             first_write: Vec::with_capacity(committed.len() + 1),
@@ -84,11 +82,21 @@ impl Committed {
             } else if txn.is_ok()
                 && reads_value(history, access)
                 && !self.reads[reads..].iter().any(|read| read.key == key)
-                && !self.writes[writes..].iter().any(|write| write.key == key)
+                && (history.datatype(key) == Datatype::List
+                    || !self.writes[writes..].iter().any(|write| write.key == key))
             {
-                let version = access.value;
+                let mut version = access.value;
                 let last = match history.datatype(key) {
-                    Datatype::List => history.values().backwards(version).next(),
+                    Datatype::List => {
+                        // What it appended itself says nothing of what it found there.
+                        while let Some((prefix, last)) = history.values().split(version)
+                            && writers.first(key, last) == Some(txn.id)
+                            && !writers.is_ambiguous(key, last)
+                        {
+                            version = prefix;
+                        }
+                        history.values().backwards(version).next()
+                    }
                     _ => (version != ValueId::NULL).then_some(version),
                 };
                 let source = last.map_or(Source::Initial, |value| {
@@ -100,6 +108,16 @@ impl Committed {
                 self.reads.push(ExternalRead { key, version, source });
             }
         }
+    }
+
+    /// The node of each operation of the history; `u32::MAX` if it is not committed.
+    pub fn nodes(&self, history: &History) -> Vec<u32> {
+        nodes(history, &self.txns)
+    }
+
+    /// What a node wrote to a key last.
+    pub fn final_write(&self, node: u32, key: KeyId) -> Option<ValueId> {
+        self.writes(node).iter().find(|write| write.key == key).map(|write| write.value)
     }
 
     /// How many there are.
@@ -123,6 +141,14 @@ impl Committed {
         let at = node as usize;
         &self.writes[self.first_write[at] as usize..self.first_write[at + 1] as usize]
     }
+}
+
+fn nodes(history: &History, committed: &[TxnId]) -> Vec<u32> {
+    let mut node = vec![u32::MAX; history.len()];
+    for (at, txn) in (0..).zip(committed) {
+        node[txn.index()] = at;
+    }
+    node
 }
 
 /// The successful transactions and the observed ones of unknown outcome.
