@@ -132,7 +132,7 @@ fn event(time: Nanos, kind: Kind, invocation: &Invocation) -> Event {
 fn one_seed_gives_one_run_for_ever() {
     let workload = workload(BASE, &[("clients.routing", "roam"), ("keys.choose", "zipf(1.1)")]);
     let digest = |seed| run(&workload, seed, &nodes(3)).digest();
-    assert_eq!(digest(7), 7_953_510_925_594_014_843);
+    assert_eq!(digest(7), 15_480_470_438_198_373_313);
     assert_eq!(digest(7), digest(7));
     assert_ne!(digest(7), digest(8));
 }
@@ -399,4 +399,113 @@ fn a_target_without_nodes_is_driven_too() {
     let run = run(&workload(BASE, &[]), 17, &[]);
     assert!(run.invocations().all(|(_, invocation)| invocation.node.is_none()));
     assert!(run.invocations().any(|(_, invocation)| invocation.is_final));
+}
+
+// ---- transactions ----------------------------------------------------------------------------
+
+/// The operations before the final reads.
+fn load(overrides: &[(&str, &str)], seed: u64) -> Vec<Invocation> {
+    let mut all = vec![("expect.hold", "[]")];
+    all.extend(overrides);
+    let run = run(&workload(BASE, &all), seed, &nodes(3));
+    let load = run.invocations().map(|(_, invocation)| invocation);
+    load.filter(|invocation| !invocation.is_final).cloned().collect()
+}
+
+#[test]
+fn random_transactions_have_their_length_and_keys_their_lifetime() {
+    let mix = "[{ do = 'txn', any = ['read', 'append', 'append'], length = '2..5' }]";
+    let all =
+        load(&[("operation", mix), ("keys.writes", "10"), ("keys.choose", "exponential(2)")], 3);
+    let lengths: BTreeSet<usize> = all.iter().map(|invocation| invocation.op.mops.len()).collect();
+    assert_eq!(lengths, (2..=5).collect());
+    let mops = || all.iter().flat_map(|invocation| &invocation.op.mops);
+    let appends = mops().filter(|mop| mop.function == Function::Append).count() as f64;
+    assert!((appends / mops().count() as f64 - 2.0 / 3.0).abs() < 0.02);
+    let mut written: BTreeMap<&Value, Vec<i64>> = BTreeMap::new();
+    for mop in mops().filter(|mop| mop.function == Function::Append) {
+        written.entry(&mop.key).or_default().push(mop.value.as_int().expect("a number"));
+    }
+    let full = written.values().filter(|values| values.len() == 10).count();
+    assert!(written.values().all(|values| values.len() <= 10) && full + 4 >= written.len());
+    assert!(written.values().all(|values| values.iter().copied().eq(1..=values.len() as i64)));
+}
+
+#[test]
+fn an_exponential_choice_halves_from_key_to_key() {
+    let operation = ("operation", "[{ do = 'txn', any = ['write'], length = 1 }]");
+    let all = load(&[operation, ("keys.choose", "exponential(2)"), ("clients.rate", "900")], 5);
+    let mut keys = BTreeMap::<String, f64>::new();
+    for invocation in &all {
+        *keys.entry(invocation.op.key().to_string()).or_default() += 1.0;
+    }
+    for (key, share) in [("k0", 8.0), ("k1", 4.0), ("k2", 2.0), ("k3", 1.0)] {
+        let found = keys[key] / all.len() as f64;
+        assert!((found - share / 15.0).abs() < 0.02, "{key}: {found}");
+    }
+}
+
+#[test]
+fn rows_are_written_whole_and_groups_field_by_field() {
+    let rows = "[{ do = 'txn', body = ['write r.*'] }, { do = 'txn', body = ['read r.2'] }]";
+    for invocation in load(&[("operation", rows), ("keys.fields", "3")], 3) {
+        let mops = &invocation.op.mops;
+        let names: Vec<String> = mops.iter().map(|mop| mop.key.to_string()).collect();
+        let row = names[0].split('.').next().expect("a row").to_owned();
+        if mops[0].function == Function::Write {
+            assert_eq!(names, [0, 1, 2].map(|field| format!("{row}.{field}")));
+            assert!(mops.iter().all(|mop| mop.value == mops[0].value));
+        } else {
+            assert_eq!(names, [format!("{row}.2")]);
+        }
+    }
+    let groups = "[{ do = 'txn', body = ['read g.*', 'write g.?'] }]";
+    let options = [
+        ("operation", groups),
+        ("keys.fields", "3"),
+        ("keys.writes", "1"),
+        ("keys.choose", "rotate(ops_per_key = 8)"),
+    ];
+    let all = load(&options, 3);
+    let mut written = BTreeSet::new();
+    for invocation in &all {
+        let mops = &invocation.op.mops;
+        assert_eq!(mops.len(), 4);
+        let last = mops.last().expect("four");
+        if last.function == Function::Write {
+            assert!(written.insert(last.key.clone()), "{} is written twice", last.key);
+        }
+    }
+    // Three of the eight operations of a group find a field to write; the others read.
+    let share = written.len() as f64 / all.len() as f64;
+    assert!((share - 3.0 / 8.0).abs() < 0.02, "{share}");
+}
+
+#[test]
+fn banks_are_set_up_before_anything_else_and_once() {
+    let operations = "[{ do = 'transfer' }, { do = 'read' }]";
+    let options = [("operation", operations), ("keys.count", "2"), ("bank.accounts", "5")];
+    for seed in 0..10 {
+        let run = run(
+            &workload(BASE, &[&[("expect.hold", "[]")], &options[..]].concat()),
+            seed,
+            &nodes(3),
+        );
+        let mut done = BTreeSet::new();
+        for client in run.clients().filter(|client| !client.is_final) {
+            let (key, value) = (client.op.key().clone(), &client.op.mops[0].value);
+            match (client.op.function, client.kind) {
+                (Function::InitBank, Kind::Invoke) => assert!(!done.contains(&key)),
+                (Function::InitBank, Kind::Fail) => {}
+                (Function::InitBank, _) => drop(done.insert(key)),
+                (Function::Transfer, _) => {
+                    let Value::Map(entries) = value else { panic!("{value} is no transfer") };
+                    let part = |at: usize| entries[at].1.as_int().expect("a number");
+                    assert!(part(0) != part(1) && (0..5).contains(&part(0).max(part(1))));
+                    assert!((1..=5).contains(&part(2)) && done.len() == 2);
+                }
+                _ => assert_eq!(done.len(), 2, "the banks come first"),
+            }
+        }
+    }
 }

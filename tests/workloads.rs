@@ -8,7 +8,7 @@ use base::{BASE, nodes, parse, rendered, workload};
 use proptest::prelude::*;
 use rashomon::generate::{Context, Generator, Next};
 use rashomon::model::{Action, ClientEvent, Event, Function, Kind, Nanos, Value, What};
-use rashomon::store;
+use rashomon::store::{self, STORES};
 use rashomon::workload::{TargetChoice, Workload};
 
 const SECOND: u64 = 1_000_000_000;
@@ -33,13 +33,13 @@ fn shipped() -> Vec<(String, String)> {
 #[test]
 fn every_shipped_workload_is_sound_and_runs_on_every_store() {
     let files = shipped();
-    assert_eq!(files.len(), 6);
+    assert_eq!(files.len(), 13);
     for (path, text) in files {
         let own = Workload::parse(&path, &text, &[])
             .unwrap_or_else(|wrong| panic!("{}", rendered(&wrong)));
         assert!(path.ends_with(&format!("/{}.toml", own.name)), "{path}: {}", own.name);
         assert!(!own.about.is_empty() && !own.expect.hold.is_empty(), "{path}");
-        for store in ["single", "primary-replica", "raft"] {
+        for store in STORES.iter().map(|store| store.name) {
             let run = run(&own.name, &[("target.store", store)], 1);
             assert!(run.ended >= own.duration(), "{path} on {store}");
             assert!(run.faults >= 3, "{path} on {store}: {} faults", run.faults);
@@ -52,7 +52,10 @@ fn every_shipped_workload_is_sound_and_runs_on_every_store() {
 
 #[test]
 fn raft_gets_on_with_its_work() {
-    for name in ["register", "append", "set", "sessions", "counter", "cas"] {
+    let single = ["register", "append", "set", "sessions", "counter", "cas"];
+    let transactional =
+        ["txn-append", "txn-register", "long-fork", "write-skew", "rows", "predicate"];
+    for name in single.into_iter().chain(transactional) {
         let Run { calm: (ok, all), finals, lost, backward, .. } =
             run(name, &[("target.store", "raft")], 2);
         // The rest are requests to a node that does not know the new leader yet, and late cas.
@@ -250,7 +253,7 @@ fn errors_in_overrides_name_the_override() {
         (
             "target.store",
             "rafd",
-            "--set target.store=rafd: unknown store `rafd`, expected one of `single`, `primary-replica`, `raft`\n     | target.store=rafd\n     |              ^^^^\n     = did you mean `raft`?",
+            "--set target.store=rafd: unknown store `rafd`, expected one of `single`, `primary-replica`, `raft`, `transactional`\n     | target.store=rafd\n     |              ^^^^\n     = did you mean `raft`?",
         ),
         (
             "fault.0.nodes",

@@ -1,10 +1,12 @@
 //! Who asks next, whom, and when.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::generate::keys::{KeyPlan, Keys};
-use crate::generate::operations::{Mix, Operation};
-use crate::model::{ClientEvent, Function, Invocation, Kind, Nanos, Process, Random};
+use crate::generate::keys::Keys;
+use crate::generate::operations::Mix;
+use crate::generate::whole_run::Plan;
+use crate::model::{ClientEvent, Function, Invocation, Kind, Nanos, Op, Process, Random};
 
 /// A number of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,12 @@ struct Client {
     busy: bool,
 }
 
+/// How long before what has to be done first is tried again.
+const RETRY: Nanos = Nanos::from_millis(100);
+
+/// How long after it nothing is asked, so that every node has heard of it.
+const SPREAD: Nanos = Nanos::from_millis(300);
+
 /// The clients of a run. A client is a session for the whole run; an operation of unknown outcome
 /// retires its process, and the successor's number is greater by the number of clients.
 #[derive(Clone, Debug)]
@@ -89,6 +97,8 @@ pub(super) struct Clients {
     due: Nanos,
     nodes: Vec<Arc<str>>,
     mix: Mix,
+    /// What has to be done before anything else, by the first client, one after the other.
+    set_up: VecDeque<Op>,
     /// Whether anybody asks what was last seen of a key.
     guesses: bool,
     pub(super) keys: Keys,
@@ -96,24 +106,22 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(
-        plan: &ClientPlan,
-        keys: &KeyPlan,
-        operations: &[Operation],
-        seed: u64,
-        nodes: &[Arc<str>],
-    ) -> Self {
-        let count = plan.count.with_nodes(nodes.len());
+    pub(super) fn new(plan: &Plan, seed: u64, nodes: &[Arc<str>]) -> Self {
+        let count = plan.clients.count.with_nodes(nodes.len());
+        let has = |function| plan.operations.iter().any(|one| one.function == function);
+        let keys = Keys::new(&plan.keys, count);
+        let banks = if has(Function::Transfer) { plan.keys.count } else { 0 };
         Self {
             all: (0..count).map(|process| Client { process, key: 0, busy: false }).collect(),
             free: (0..count).collect(),
-            routing: plan.routing.clone(),
-            rate: plan.rate,
+            routing: plan.clients.routing.clone(),
+            rate: plan.clients.rate,
             due: Nanos(0),
             nodes: nodes.to_vec(),
-            mix: Mix::new(operations),
-            guesses: operations.iter().any(|operation| operation.function == Function::Cas),
-            keys: Keys::new(keys, count),
+            mix: Mix::new(&plan.operations, plan.bank),
+            set_up: (0..banks).map(|bank| plan.bank.init(keys.name(bank))).collect(),
+            guesses: has(Function::Cas),
+            keys,
             random: Random::stream(seed, "generator"),
         }
     }
@@ -130,6 +138,10 @@ impl Clients {
         }
         if self.due > now {
             return Err(self.due);
+        }
+        if let Some(op) = self.set_up.front() {
+            let op = op.clone();
+            return if self.idle() { Ok(self.set_up(op)) } else { Err(Nanos::FOREVER) };
         }
         if let Rate::PerSecond(rate, spacing) = self.rate {
             let mean = 1e9 / rate;
@@ -155,8 +167,15 @@ impl Clients {
         Ok(Invocation { process, session, node, is_final: false, op })
     }
 
-    /// An operation of one of these clients has ended.
-    pub(super) fn update(&mut self, event: &ClientEvent) {
+    fn set_up(&mut self, op: Op) -> Invocation {
+        let client = &mut self.all[0];
+        client.busy = true;
+        self.free.retain(|session| *session != 0);
+        Invocation { process: Process(client.process), session: 0, node: None, is_final: false, op }
+    }
+
+    /// An operation of one of these clients has ended at `now`.
+    pub(super) fn update(&mut self, event: &ClientEvent, now: Nanos) {
         let many = self.all.len() as u32;
         let session = event.process.0 % many;
         let client = &mut self.all[session as usize];
@@ -168,6 +187,14 @@ impl Clients {
             client.process = client.process.wrapping_add(many);
         }
         self.free.push(session);
+        if self.set_up.front().is_some_and(|op| op.function == event.op.function) {
+            // What failed did not happen and may be tried again; what may have happened may not.
+            let is_over = event.kind != Kind::Fail;
+            self.due = now + if is_over { SPREAD } else { RETRY };
+            if is_over {
+                self.set_up.pop_front();
+            }
+        }
         let tells = self.guesses && event.kind == Kind::Ok && event.op.function != Function::Txn;
         if let (true, Some(last)) = (tells, event.op.mops.last()) {
             self.keys.see(client.key, &last.value);

@@ -77,7 +77,7 @@ impl Finals {
                 session: self.first_session + at as u32,
                 node: reader.node.clone(),
                 is_final: true,
-                op: Op::read(keys.name(reader.key)),
+                op: Op::read(keys.nth(reader.key)),
             }));
         }
         Some(Err(wake))

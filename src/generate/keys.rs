@@ -9,6 +9,8 @@ pub enum KeyChoice {
     Uniform,
     /// The n-th with a weight of `n^-s`.
     Zipf(f64),
+    /// The n-th with a weight of `base^-n`: a few hot keys and a long tail.
+    Exponential(f64),
     /// All alike, and a key gives way to a new one after so many operations. Keeps the history of
     /// each key short, which the exponential checks need.
     Rotate(u32),
@@ -34,12 +36,32 @@ pub struct KeyPlan {
     pub writers: Writers,
     /// What their names begin with; a number follows.
     pub prefix: String,
+    /// How many fields each has. A field is an object of its own: `k0.0`, `k0.1`, …; where there is
+    /// one only, it is called like the key.
+    pub fields: u32,
+    /// How many writes a field takes at most, if there is a limit. Then a write becomes a read, and a
+    /// key of which no field takes any more gives way to a new one, unless keys rotate anyway.
+    pub writes: Option<u32>,
+}
+
+/// Which fields of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Every one.
+    All,
+    /// A random one; to write, one that may still be written.
+    Any,
+    /// This one, counted from 0.
+    Number(u32),
 }
 
 /// What is remembered of one key.
 #[derive(Clone, Debug)]
 struct Key {
     name: Value,
+    fields: Vec<Value>,
+    /// How often each field was written.
+    written: Vec<u32>,
     /// The last value made for it; values are 1, 2, 3, …, so unique on the key.
     last: i64,
     /// What was last seen of it.
@@ -62,15 +84,17 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn new(plan: &KeyPlan, sessions: u32) -> Self {
         let mut sum = 0.0;
-        let weights = match plan.choose {
-            KeyChoice::Zipf(s) => (1..=plan.count)
-                .map(|n| {
-                    sum += power(f64::from(n), -s);
-                    sum
-                })
-                .collect(),
-            KeyChoice::Uniform | KeyChoice::Rotate(_) => Vec::new(),
+        let weight = |n: u32| match plan.choose {
+            KeyChoice::Zipf(s) => Some(power(f64::from(n), -s)),
+            KeyChoice::Exponential(base) => Some(power(base, -f64::from(n))),
+            KeyChoice::Uniform | KeyChoice::Rotate(_) => None,
         };
+        let weights = (1..=plan.count)
+            .map_while(|n| {
+                sum += weight(n)?;
+                Some(sum)
+            })
+            .collect();
         let (at, all) = ((0..plan.count).collect(), Vec::new());
         let mut keys = Self { plan: plan.clone(), sessions, all, at, weights };
         (0..plan.count).for_each(|_| keys.grow());
@@ -78,8 +102,13 @@ impl Keys {
     }
 
     fn grow(&mut self) {
-        let name = Value::text(&format!("{}{}", self.plan.prefix, self.all.len()));
-        self.all.push(Key { name, last: 0, seen: Value::Null, used: 0 });
+        let name = format!("{}{}", self.plan.prefix, self.all.len());
+        let fields = match self.plan.fields {
+            0 | 1 => vec![Value::text(&name)],
+            many => (0..many).map(|field| Value::text(&format!("{name}.{field}"))).collect(),
+        };
+        let (name, written) = (Value::text(&name), vec![0; fields.len()]);
+        self.all.push(Key { name, fields, written, last: 0, seen: Value::Null, used: 0 });
     }
 
     /// A position.
@@ -134,20 +163,75 @@ impl Keys {
             let used = &mut self.all[key as usize].used;
             *used += 1;
             if *used >= most {
-                self.at[position] = self.all.len() as u32;
-                self.grow();
+                self.replace(key);
             }
         }
         key
     }
 
-    /// How many keys there have been.
+    /// How many fields of keys there have been.
     pub(super) fn len(&self) -> u32 {
-        self.all.len() as u32
+        self.all.len() as u32 * self.plan.fields.max(1)
+    }
+
+    /// The n-th of them.
+    pub(super) fn nth(&self, n: u32) -> Value {
+        let fields = self.plan.fields.max(1);
+        self.field(n / fields, n % fields)
     }
 
     pub(super) fn name(&self, key: u32) -> Value {
         self.all[key as usize].name.clone()
+    }
+
+    pub(super) fn field(&self, key: u32, field: u32) -> Value {
+        self.all[key as usize].fields[field as usize].clone()
+    }
+
+    /// The fields of a key that are meant, for a write or a read.
+    pub(super) fn fields(
+        &self,
+        key: u32,
+        which: Field,
+        writes: bool,
+        random: &mut Random,
+    ) -> Vec<u32> {
+        let many = self.plan.fields.max(1);
+        match which {
+            Field::All => (0..many).collect(),
+            Field::Number(field) => vec![field.min(many - 1)],
+            Field::Any if many == 1 => vec![0],
+            Field::Any => {
+                let free = |field: &u32| self.takes_writes(key, *field);
+                let open: Vec<u32> = (0..many).filter(|field| writes && free(field)).collect();
+                let all: Vec<u32> = (0..many).collect();
+                vec![*random.pick(if open.is_empty() { &all } else { &open })]
+            }
+        }
+    }
+
+    /// Whether a field may be written once more.
+    pub(super) fn takes_writes(&self, key: u32, field: u32) -> bool {
+        let most = self.plan.writes.unwrap_or(u32::MAX);
+        self.all[key as usize].written[field as usize] < most
+    }
+
+    /// A field is written once more.
+    pub(super) fn write(&mut self, key: u32, field: u32) {
+        let written = &mut self.all[key as usize].written;
+        written[field as usize] = written[field as usize].saturating_add(1);
+        let is_spent = (0..written.len() as u32).all(|field| !self.takes_writes(key, field));
+        if is_spent && !matches!(self.plan.choose, KeyChoice::Rotate(_)) {
+            self.replace(key);
+        }
+    }
+
+    /// A new key takes the place of this one, if it still has one.
+    fn replace(&mut self, key: u32) {
+        if let Some(position) = self.at.iter().position(|one| *one == key) {
+            self.at[position] = self.all.len() as u32;
+            self.grow();
+        }
     }
 
     /// A value never used on the key before, greater than all of them.

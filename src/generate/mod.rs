@@ -12,6 +12,7 @@
 //!
 //! Invariant: `generate` never reads a clock, a thread id, an environment variable or an unordered map.
 
+mod bank;
 mod clients;
 mod faults;
 mod finals;
@@ -21,10 +22,11 @@ mod shapes;
 mod traits;
 mod whole_run;
 
+pub use bank::BankPlan;
 pub use clients::{ClientPlan, Count, Rate, Routing, Spacing};
 pub use faults::{FaultPlan, Inject, Nodes};
-pub use keys::{KeyChoice, KeyPlan, Writers};
-pub use operations::{Family, OPERATIONS, Operation, OperationRow};
+pub use keys::{Field, KeyChoice, KeyPlan, Writers};
+pub use operations::{Body, Family, OPERATIONS, Operation, OperationRow, Part};
 pub use shapes::{SHAPES, Shape, ShapeRow};
 pub use traits::{Context, Generator, Next};
 pub use whole_run::{Phases, Plan, WorkloadGenerator};

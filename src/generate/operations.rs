@@ -1,6 +1,7 @@
 //! Which operation comes next, and with which argument.
 
-use crate::generate::keys::Keys;
+use crate::generate::bank::BankPlan;
+use crate::generate::keys::{Field, Keys};
 use crate::model::{Function, Mop, Op, Random, Value};
 
 /// What is done to a key decides what kind of object it is; two kinds on one key mean nothing.
@@ -16,6 +17,8 @@ pub enum Family {
     Set,
     /// Counted up and down.
     Counter,
+    /// Moved between.
+    Bank,
 }
 
 /// Where an operation gets its argument from.
@@ -31,6 +34,8 @@ enum Argument {
     Added,
     /// A small number.
     Amount,
+    /// Two accounts and what is moved between them.
+    Transfer,
     /// It has a body instead.
     Body,
 }
@@ -69,6 +74,7 @@ pub const OPERATIONS: &[OperationRow] = &[
     row(Function::Add, Family::Set, Argument::Fresh, false, true),
     row(Function::Remove, Family::Set, Argument::Added, false, true),
     row(Function::Increment, Family::Counter, Argument::Amount, false, true),
+    row(Function::Transfer, Family::Bank, Argument::Transfer, false, true),
     row(Function::Txn, Family::Any, Argument::Body, false, false),
 ];
 
@@ -80,7 +86,8 @@ impl OperationRow {
 
     /// Whether it may stand in the body of a transaction: it is a single micro-operation.
     pub fn is_single(&self) -> bool {
-        !matches!(self.function, Function::Cas | Function::Rmw | Function::Txn)
+        use Function as F;
+        !matches!(self.function, F::Cas | F::Rmw | F::Transfer | F::Txn)
     }
 }
 
@@ -91,20 +98,64 @@ pub struct Operation {
     pub function: Function,
     /// How often, against the weights of the others.
     pub weight: u32,
-    /// The micro-operations of a `txn`: what, and on which of its keys (counted from 0).
-    pub body: Vec<(Function, usize)>,
+    /// What a `txn` does.
+    pub body: Body,
+}
+
+/// What a transaction does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// These, in this order. An operation that is no `txn` has none.
+    Parts(Vec<Part>),
+    /// A random number of random ones: between `shortest` and `longest`, each one of `functions`, on
+    /// a key of its own choice, which may come again (as in Jepsen's append and wr tests).
+    Random {
+        /// What may be done; who stands here twice comes twice as often.
+        functions: Vec<Function>,
+        /// How many at least.
+        shortest: u32,
+        /// And at most.
+        longest: u32,
+    },
+}
+
+/// A part of the body of a transaction: a micro-operation for each field that is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it does.
+    pub function: Function,
+    /// To which of the keys of the transaction, counted from 0; they are different keys.
+    pub key: usize,
+    /// And to which of its fields.
+    pub field: Field,
+}
+
+impl Body {
+    /// The body of an operation that is no transaction.
+    pub const NONE: Self = Self::Parts(Vec::new());
+
+    /// Everything it may do.
+    pub fn functions(&self) -> Vec<Function> {
+        match self {
+            Self::Parts(parts) => parts.iter().map(|part| part.function).collect(),
+            Self::Random { functions, .. } => functions.clone(),
+        }
+    }
 }
 
 impl Operation {
     /// The rows of what it does: its own, or those of its body.
     pub fn rows(&self) -> impl Iterator<Item = &'static OperationRow> + '_ {
         let own = std::iter::once(self.function).filter(|f| *f != Function::Txn);
-        own.chain(self.body.iter().map(|(function, _)| *function)).filter_map(OperationRow::of)
+        own.chain(self.body.functions()).filter_map(OperationRow::of)
     }
 
     /// How many different keys it needs.
     pub fn width(&self) -> usize {
-        self.body.iter().map(|(_, key)| key + 1).max().unwrap_or(1)
+        match &self.body {
+            Body::Parts(parts) => parts.iter().map(|part| part.key + 1).max().unwrap_or(1),
+            Body::Random { .. } => 1,
+        }
     }
 }
 
@@ -115,16 +166,18 @@ pub(super) struct Mix {
     total: u64,
     /// Whether there are writes to fall back on while a `cas` has nothing to expect.
     has_write: bool,
+    bank: BankPlan,
     /// The keys of a transaction, kept to be filled again.
     chosen: Vec<usize>,
 }
 
 impl Mix {
-    pub(super) fn new(operations: &[Operation]) -> Self {
+    pub(super) fn new(operations: &[Operation], bank: BankPlan) -> Self {
         Self {
             total: operations.iter().map(|operation| u64::from(operation.weight)).sum(),
             has_write: operations.iter().any(|operation| operation.function == Function::Write),
             operations: operations.to_vec(),
+            bank,
             chosen: Vec::new(),
         }
     }
@@ -140,11 +193,7 @@ impl Mix {
         });
         let Some(operation) = chosen else { return (Op::txn(Vec::new()), 0) };
         if operation.function == Function::Txn {
-            keys.choose_distinct(operation.width(), &mut self.chosen, random);
-            let mops = operation.body.iter().map(|(function, key)| {
-                mop(*function, keys.use_at(self.chosen[*key]), keys, random)
-            });
-            return (Op::txn(mops.collect()), 0);
+            return (Op::txn(transaction(operation, &mut self.chosen, keys, random)), 0);
         }
         let mut function = operation.function;
         let mut position = keys.choose(random);
@@ -156,8 +205,75 @@ impl Mix {
             }
         }
         let key = keys.use_at(position);
+        if function != Function::Read && !write(key, 0, keys) {
+            function = Function::Read;
+        }
+        if function == Function::Transfer {
+            let name = keys.name(key);
+            return (Op::single(function, name, self.bank.transfer(random)), key);
+        }
         (single(function, key, self.has_write, keys, random), key)
     }
+}
+
+/// The micro-operations of a transaction.
+fn transaction(
+    operation: &Operation,
+    chosen: &mut Vec<usize>,
+    keys: &mut Keys,
+    random: &mut Random,
+) -> Vec<Mop> {
+    let mut mops = Vec::new();
+    match &operation.body {
+        Body::Parts(body) => {
+            keys.choose_distinct(operation.width(), chosen, random);
+            let chosen: Vec<u32> = chosen.iter().map(|position| keys.use_at(*position)).collect();
+            for part in body {
+                parts(part.function, chosen[part.key], part.field, &mut mops, keys, random);
+            }
+        }
+        Body::Random { functions, shortest, longest } => {
+            for _ in 0..random.between(u64::from(*shortest), u64::from(*longest)) {
+                let function = *random.pick(functions);
+                let position = keys.choose(random);
+                let key = keys.use_at(position);
+                parts(function, key, Field::Any, &mut mops, keys, random);
+            }
+        }
+    }
+    mops
+}
+
+/// One function on the fields of a key that are meant. What writes several fields writes one value.
+fn parts(
+    function: Function,
+    key: u32,
+    which: Field,
+    mops: &mut Vec<Mop>,
+    keys: &mut Keys,
+    random: &mut Random,
+) {
+    let is_read = function == Function::Read;
+    let whole = (which == Field::All).then(|| mop(function, key, keys, random));
+    for field in keys.fields(key, which, !is_read, random) {
+        let mut one = match &whole {
+            Some(whole) => whole.clone(),
+            None => mop(function, key, keys, random),
+        };
+        if !is_read && !write(key, field, keys) {
+            one = mop(Function::Read, key, keys, random);
+        }
+        mops.push(Mop { key: keys.field(key, field), ..one });
+    }
+}
+
+/// Counts a write of a field, if that takes any more.
+fn write(key: u32, field: u32, keys: &mut Keys) -> bool {
+    let takes = keys.takes_writes(key, field);
+    if takes {
+        keys.write(key, field);
+    }
+    takes
 }
 
 fn single(
@@ -190,7 +306,7 @@ fn mop(function: Function, key: u32, keys: &mut Keys, random: &mut Random) -> Mo
             Some(element) => (function, element),
             None => (Function::Add, keys.fresh(key)),
         },
-        Argument::Nothing | Argument::Body => (function, Value::Null),
+        Argument::Nothing | Argument::Transfer | Argument::Body => (function, Value::Null),
     };
     Mop { function, key: keys.name(key), value }
 }

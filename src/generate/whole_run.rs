@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::generate::bank::BankPlan;
 use crate::generate::clients::{ClientPlan, Clients};
 use crate::generate::faults::{FaultPlan, Nemesis};
 use crate::generate::finals::Finals;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub keys: KeyPlan,
     /// What.
     pub operations: Vec<Operation>,
+    /// What the keys are, where money is moved.
+    pub bank: BankPlan,
     /// What breaks meanwhile.
     pub faults: Vec<FaultPlan>,
     /// And when.
@@ -81,7 +84,7 @@ impl WorkloadGenerator {
             phases: plan.phases.clone(),
             stage: Stage::Idle,
             load_ends: Nanos(0),
-            clients: Clients::new(&plan.clients, &plan.keys, &plan.operations, seed, nodes),
+            clients: Clients::new(plan, seed, nodes),
             nemesis: Nemesis::new(&plan.faults, seed, nodes),
             finals: None,
             nodes: nodes.to_vec(),
@@ -160,7 +163,7 @@ impl Generator for WorkloadGenerator {
         }
         match &mut self.finals {
             Some(finals) => finals.update(client, event.time),
-            None => self.clients.update(client),
+            None => self.clients.update(client, event.time),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::store::raft::{self, Raft, RaftReads};
 use crate::store::routing::Reads;
 use crate::store::single::{self, Single};
 use crate::store::target::{SimTarget, Surroundings};
+use crate::store::transactional::{self, LEVELS, Transactional};
 use crate::store::{OptionError, Store};
 use crate::target::Target;
 
@@ -184,6 +185,47 @@ pub static STORES: &[StoreInfo] = &[
             LOST_FSYNC,
         ],
     },
+    StoreInfo {
+        name: "transactional",
+        about: "transactions over multi-version rows, at a level of isolation of choice",
+        options: &[
+            NODES,
+            option(
+                "isolation",
+                "serializable",
+                "strict-serializable | serializable | strong-snapshot-isolation | snapshot-isolation | parallel-snapshot-isolation | prefix-consistency | read-committed | read-uncommitted",
+                "what transactions may see of each other",
+            ),
+            option(
+                "sessions",
+                "none",
+                "none | token",
+                "a copy answers at once, or waits until it has what the session has seen",
+            ),
+            option("lag", "exp(10ms)", LATENCIES, "how long commits wait before a copy gets them"),
+            LATENCY,
+            LOSS,
+            DUPLICATION,
+            REORDERING,
+            CLIENT_TIMEOUT,
+            BUG,
+        ],
+        bugs: &[
+            bug(
+                "lost-update",
+                "a commit is checked when it arrives and installed 3 ms later, whatever came between",
+            ),
+            bug("write-skew", "what was read is not checked: snapshot isolation is sold as more"),
+            bug("phantom", "what was read and not there is not checked"),
+            bug("non-repeatable-read", "reads show the present, not the snapshot"),
+            bug("dirty-read", "read-committed: reads show what is not committed"),
+            bug("dirty-write", "read-(un)committed: writes take no locks, row by row"),
+            bug("torn-commit", "the rows of a commit become visible one after another"),
+            bug("stale-snapshot", "a strict or strong level: readers are given an old snapshot"),
+            bug("long-fork", "a node shows its own commits before earlier ones of others"),
+            bug("forgotten-token", "with sessions = token: the token lacks the session's writes"),
+        ],
+    },
 ];
 
 /// Builds a store by its name in a workload. The run's seed feeds its network and its nodes.
@@ -203,7 +245,8 @@ pub fn build(
     match store.name {
         "single" => build_single(&options, seed),
         "primary-replica" => build_primary_replica(&options, seed),
-        _ => build_raft(&options, seed),
+        "raft" => build_raft(&options, seed),
+        _ => build_transactional(&options, seed),
     }
 }
 
@@ -311,6 +354,32 @@ fn build_raft(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, Optio
         return Err(OptionError::of("bug", "stale-lease: needs reads = \"lease\""));
     }
     assemble(options, settings.nodes, Reads::Any, None, seed, |me| Raft::new(me, settings))
+}
+
+fn build_transactional(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
+    use transactional::Bug;
+    let nodes = options.count("nodes", 1, 9)?;
+    let level = options.choice("isolation", LEVELS)?;
+    let tokens = options.choice("sessions", &[("none", false), ("token", true)])?;
+    let lag = options.latency("lag")?;
+    let name = options.bug()?;
+    let bug = match name {
+        "lost-update" => Bug::LostUpdate,
+        "write-skew" => Bug::WriteSkew,
+        "phantom" => Bug::Phantom,
+        "non-repeatable-read" => Bug::NonRepeatableRead,
+        "dirty-read" => Bug::DirtyRead,
+        "dirty-write" => Bug::DirtyWrite,
+        "torn-commit" => Bug::TornCommit,
+        "stale-snapshot" => Bug::StaleSnapshot,
+        "long-fork" => Bug::LongFork,
+        "forgotten-token" => Bug::ForgottenToken,
+        _ => Bug::None,
+    };
+    let settings = transactional::Settings::new(level, tokens, lag, bug)
+        .map_err(|needs| OptionError::of("bug", format!("{name}: {needs}")))?;
+    let node = |me| Transactional::new(me, settings);
+    assemble(options, nodes, Reads::Everywhere, None, seed, node)
 }
 
 fn assemble<S: Store + 'static>(

@@ -14,6 +14,7 @@ mod raft;
 mod routing;
 mod single;
 mod target;
+mod transactional;
 
 pub use catalogue::{BugInfo, OptionInfo, STORES, StoreInfo, build};
 pub use objects::Objects;

@@ -1,13 +1,13 @@
 //! What a store stores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::model::{Function, Mop, Op, Value};
 
-/// Named objects: registers, lists, sets and counters. A key is what was first done to it.
+/// Named objects: registers, lists, sets, counters and banks. A key is what was first done to it.
 ///
 /// A key never written reads `Null`, whatever it will become.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,7 @@ enum Object {
     List(Shared<Vec<Value>>),
     Set(Shared<BTreeSet<Value>>),
     Counter(i64),
+    Bank(BTreeMap<Value, i64>),
 }
 
 /// A collection and the answer last given: a read copies the elements only after a change.
@@ -85,6 +86,10 @@ impl Objects {
                 (Function::Increment, None | Some(Object::Counter(_))) => {
                     mop.value.as_int().is_some()
                 }
+                (Function::InitBank, None) => balances(&mop.value).is_some(),
+                (Function::Transfer, Some(Object::Bank(accounts))) => {
+                    Transfer::of(&mop.value).is_some_and(|transfer| transfer.is_covered(accounts))
+                }
                 _ => false,
             };
             if !fits {
@@ -121,6 +126,11 @@ impl Objects {
                     set.answer.get_or_insert_with(|| set.elements.iter().cloned().collect());
                 Value::List(answer.clone())
             }
+            Some(Object::Bank(accounts)) => {
+                let entry =
+                    |(account, balance): (&Value, &i64)| (account.clone(), (*balance).into());
+                Value::Map(accounts.iter().map(entry).collect())
+            }
         }
     }
 
@@ -131,6 +141,7 @@ impl Objects {
                 Function::Append => Object::List(Shared::default()),
                 Function::Add | Function::Remove => Object::Set(Shared::default()),
                 Function::Increment => Object::Counter(0),
+                Function::InitBank => Object::Bank(balances(&mop.value).unwrap_or_default()),
                 _ => Object::Register(Value::Null),
             }),
         };
@@ -151,7 +162,58 @@ impl Objects {
             (Function::Increment, Object::Counter(sum)) => {
                 *sum = sum.saturating_add(mop.value.as_int().unwrap_or(0));
             }
+            (Function::Transfer, Object::Bank(accounts)) => {
+                if let Some(transfer) = Transfer::of(&mop.value) {
+                    transfer.apply(accounts);
+                }
+            }
             _ => {}
+        }
+    }
+}
+
+/// The balances that a bank is set up with.
+fn balances(value: &Value) -> Option<BTreeMap<Value, i64>> {
+    let Value::Map(entries) = value else { return None };
+    entries.iter().map(|(account, one)| Some((account.clone(), one.as_int()?))).collect()
+}
+
+/// A move of money, written `{from, to, amount}`; it may overdraw an account only if it also says
+/// `overdraft`.
+pub(super) struct Transfer {
+    pub(super) from: Value,
+    pub(super) to: Value,
+    pub(super) amount: i64,
+    pub(super) overdraft: bool,
+}
+
+impl Transfer {
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        let Value::Map(entries) = value else { return None };
+        let find = |name: &str| {
+            entries.iter().find(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value)
+        };
+        Some(Self {
+            from: find("from")?.clone(),
+            to: find("to")?.clone(),
+            amount: find("amount")?.as_int()?,
+            overdraft: find("overdraft") == Some(&Value::Bool(true)),
+        })
+    }
+
+    fn is_covered(&self, accounts: &BTreeMap<Value, i64>) -> bool {
+        let balance = accounts.get(&self.from);
+        accounts.contains_key(&self.to)
+            && balance.is_some_and(|balance| self.overdraft || *balance >= self.amount)
+    }
+
+    fn apply(&self, accounts: &mut BTreeMap<Value, i64>) {
+        for (account, amount) in
+            [(&self.from, self.amount.saturating_neg()), (&self.to, self.amount)]
+        {
+            if let Some(balance) = accounts.get_mut(account) {
+                *balance = balance.saturating_add(amount);
+            }
         }
     }
 }
@@ -216,6 +278,26 @@ mod tests {
         objects.replay(&single(Function::Append, "l", 2));
         assert_eq!(read(&mut objects, "l").as_list().map(<[_]>::len), Some(2));
         assert_eq!(first.len(), 1);
+    }
+
+    #[test]
+    fn banks() {
+        let mut objects = Objects::default();
+        let map = |entries: &[(Value, Value)]| Value::Map(entries.into());
+        let int = Value::Int;
+        let transfer = |from, amount, more: &[(Value, Value)]| {
+            let ends =
+                [("from".into(), int(from)), ("to".into(), int(1)), ("amount".into(), int(amount))];
+            Op::single(Function::Transfer, key("b"), map(&[&ends, more].concat()))
+        };
+        assert!(!objects.replay(&transfer(0, 1, &[])), "no bank yet");
+        let init = map(&[(int(0), int(5)), (int(1), int(5))]);
+        assert!(objects.replay(&Op::single(Function::InitBank, key("b"), init)));
+        assert!(objects.replay(&transfer(0, 4, &[])));
+        assert!(!objects.replay(&transfer(0, 4, &[])), "it would be overdrawn");
+        assert!(objects.replay(&transfer(0, 4, &[("overdraft".into(), Value::Bool(true))])));
+        assert!(!objects.replay(&transfer(7, 1, &[])), "no such account");
+        assert_eq!(read(&mut objects, "b"), map(&[(int(0), int(-3)), (int(1), int(13))]));
     }
 
     #[test]

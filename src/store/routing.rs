@@ -15,6 +15,8 @@ pub(super) enum Reads {
     Sticky,
     /// Any node that has applied what the session has seen.
     Token,
+    /// The node the workload names, for writes as well, with a token of what the session has seen.
+    Everywhere,
 }
 
 /// What one session knows.
@@ -36,7 +38,7 @@ impl Session {
     /// Whom to ask. `named` is the node that the workload chose.
     pub(super) fn choose(&self, call: &Invocation, named: Option<NodeId>, reads: Reads) -> NodeId {
         match (named, reads) {
-            (Some(node), _) if call.is_final => node,
+            (Some(node), _) if call.is_final || reads == Reads::Everywhere => node,
             _ if call.op.writes() => self.primary,
             (Some(node), Reads::Any | Reads::Token) => node,
             (_, Reads::Sticky) => self.stuck_to,
@@ -46,7 +48,11 @@ impl Session {
 
     /// The oldest state that a read of this session may see.
     pub(super) fn token(&self, reads: Reads) -> Position {
-        if reads == Reads::Token { self.seen } else { Position::default() }
+        if matches!(reads, Reads::Token | Reads::Everywhere) {
+            self.seen
+        } else {
+            Position::default()
+        }
     }
 
     /// A reply came: what it says of the primary, and what it has seen.

@@ -1,10 +1,11 @@
 //! What is expected, and whether the operations can show it.
 
 use crate::check::{Assumption, Property};
-use crate::generate::{Operation, OperationRow, Plan};
+use crate::generate::Plan;
 use crate::history::Expectations;
-use crate::model::{Function, did_you_mean};
+use crate::model::did_you_mean;
 use crate::workload::diagnostic::Diagnostic;
+use crate::workload::evidence::lack;
 use crate::workload::file::{File, Text};
 use crate::workload::plan::list;
 use crate::workload::source::Source;
@@ -72,44 +73,4 @@ fn unknown_property(text: &Text, source: &Source) -> Diagnostic {
     let all = format!("the properties are {}", list(&names().collect::<Vec<_>>()));
     let help = did_you_mean(text.get_ref(), names().chain(others)).unwrap_or(all);
     source.diagnostic(text.span(), message).with_help(Some(help))
-}
-
-/// What the plan lacks of the evidence for a property. An expectation that no run can decide would
-/// only be found out after the run.
-fn lack(property: Property, plan: &Plan) -> Option<&'static str> {
-    let rows: Vec<_> = plan.operations.iter().flat_map(Operation::rows).collect();
-    let finals = plan.phases.final_reads;
-    if !rows.iter().any(|row| row.writes) {
-        return Some("no operation writes");
-    }
-    if property == Property::Awl && !finals {
-        return Some("no final reads, `phases.final = [\"read\"]`");
-    }
-    if property == Property::Lus && !rows.iter().any(|row| updates(row)) && !reads_and_writes(plan)
-    {
-        return Some(
-            "no operation updates what it has read (`cas`, `rmw`, `increment` or a `txn`)",
-        );
-    }
-    if !finals && !rows.iter().any(|row| row.reads) {
-        return Some("no operation reads");
-    }
-    None
-}
-
-fn updates(row: &OperationRow) -> bool {
-    matches!(row.function, Function::Cas | Function::Rmw | Function::Increment)
-}
-
-/// Whether some transaction reads a key and writes the same one.
-fn reads_and_writes(plan: &Plan) -> bool {
-    plan.operations.iter().any(|operation| {
-        let reads = operation.body.iter().filter(|(function, _)| *function == Function::Read);
-        reads.into_iter().any(|(_, key)| {
-            operation
-                .body
-                .iter()
-                .any(|(function, other)| other == key && *function != Function::Read)
-        })
-    })
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use crate::generate::{Count, KeyChoice, Spacing, Writers};
 use crate::model::{Nanos, Value};
-use crate::workload::words::{Milliseconds, Speed, Written};
+use crate::workload::words::{Length, Milliseconds, Speed, Written};
 
 /// A text and its place.
 pub(super) type Text = Spanned<String>;
@@ -24,6 +24,8 @@ pub(super) struct File {
     pub(super) clients: Clients,
     #[serde(default)]
     pub(super) keys: Keys,
+    #[serde(default)]
+    pub(super) bank: Bank,
     pub(super) operation: Spanned<Vec<Operation>>,
     #[serde(default)]
     pub(super) fault: Vec<Fault>,
@@ -60,6 +62,8 @@ pub(super) struct Keys {
     pub(super) choose: Written<KeyChoice>,
     pub(super) writers: Spanned<Written<Writers>>,
     pub(super) prefix: String,
+    pub(super) fields: Spanned<u32>,
+    pub(super) writes: Option<Spanned<u32>>,
 }
 
 impl Default for Keys {
@@ -69,7 +73,25 @@ impl Default for Keys {
             choose: Written(KeyChoice::Uniform),
             writers: Spanned::new(0..0, Written(Writers::Any)),
             prefix: "k".to_owned(),
+            fields: Spanned::new(0..0, 1),
+            writes: None,
         }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Bank {
+    pub(super) accounts: Spanned<u32>,
+    pub(super) balance: Spanned<u32>,
+    pub(super) amount: Spanned<u32>,
+    pub(super) overdraft: bool,
+}
+
+impl Default for Bank {
+    fn default() -> Self {
+        let number = |number| Spanned::new(0..0, number);
+        Self { accounts: number(8), balance: number(10), amount: number(5), overdraft: false }
     }
 }
 
@@ -80,6 +102,8 @@ pub(super) struct Operation {
     pub(super) function: Text,
     pub(super) weight: Option<Spanned<u32>>,
     pub(super) body: Option<Spanned<Vec<Text>>>,
+    pub(super) any: Option<Spanned<Vec<Text>>>,
+    pub(super) length: Option<Spanned<Written<Length>>>,
 }
 
 #[derive(Deserialize)]

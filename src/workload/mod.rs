@@ -12,12 +12,17 @@
 //! | `clients.rate` | operations a second over all clients (open loop), or `"max"` (closed loop) | `500` |
 //! | `clients.spacing` | `poisson` or `even` | `poisson` |
 //! | `keys.count` | keys in use at a time | `8` |
-//! | `keys.choose` | `uniform`, `zipf(s)`, `rotate(ops_per_key = n)` | `uniform` |
+//! | `keys.choose` | `uniform`, `zipf(s)`, `exponential(base)`, `rotate(ops_per_key = n)` | `uniform` |
 //! | `keys.writers` | `any`, or `one`: each key is written by one session only, with rising values | `any` |
 //! | `keys.prefix` | what the names of keys begin with | `k` |
+//! | `keys.fields` | how many objects a key is: `k0.0`, `k0.1`, … | `1` |
+//! | `keys.writes` | the most writes a field takes: then a new key takes the place of its key or, with `rotate`, writes become reads | – |
+//! | `bank.accounts`, `.balance` | with `transfer`, each key is a bank: how many accounts, and what is in each at first | `8`, `10` |
+//! | `bank.amount`, `.overdraft` | the most a transfer moves; whether it may leave less than nothing | `5`, `false` |
 //! | `operation.do` | a row of [`OPERATIONS`] | – |
 //! | `operation.weight` | how often, against the others | `1` |
-//! | `operation.body` | of a `txn`: `["read k1", "append k2"]`; k1 and k2 are different keys, chosen each time | – |
+//! | `operation.body` | of a `txn`: `["read k1", "append k2"]`; k1 and k2 are different keys, chosen each time; `k1.0` is a field, `k1.*` all fields, `k1.?` a random one | – |
+//! | `operation.any`, `.length` | or of a `txn`: so many random micro-operations out of `["read", "append"]`, on random keys | –, `1..4` |
 //! | `fault.inject` | `partition`, `kill`, `pause`, `skew`, or a command of the target file | – |
 //! | `fault.shape` | of a partition: a row of [`SHAPES`](crate::generate::SHAPES), or `{ groups = [["n1"], ["n2", "n3"]] }` | – |
 //! | `fault.channel` | of a partition in the simulator: `status` or `replication`, the one stream that is cut | both |
@@ -40,6 +45,7 @@
 //! Invariant: nothing here reads a file or a clock; every error carries the place it came from.
 
 mod diagnostic;
+mod evidence;
 mod expect;
 mod file;
 mod overrides;
@@ -56,6 +62,7 @@ pub use diagnostic::Diagnostic;
 pub use target::{StoreOptions, TargetChoice};
 pub use words::parse_duration;
 
+use crate::check::Property;
 use crate::generate::{OPERATIONS, Plan, WorkloadGenerator};
 use crate::history::Expectations;
 use crate::model::{Nanos, did_you_mean};
@@ -115,6 +122,15 @@ impl Workload {
     /// The generator of a run with this seed against these nodes.
     pub fn generator(&self, seed: u64, nodes: &[Arc<str>]) -> WorkloadGenerator {
         WorkloadGenerator::new(&self.plan, seed, nodes)
+    }
+
+    /// The properties that a run of it can decide, by its operations; those that need the store to
+    /// give versions only where a target file says what it answers.
+    pub fn reveals(&self) -> Vec<Property> {
+        let has_versions = matches!(self.target, TargetChoice::File { .. });
+        let told = |property: &Property| *property != Property::Vers || has_versions;
+        let shown = |property: &Property| evidence::lack(*property, &self.plan).is_none();
+        Property::all().filter(told).filter(shown).collect()
     }
 
     /// How long a run takes at least, without the final reads themselves.

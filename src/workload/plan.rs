@@ -6,14 +6,14 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use crate::generate::{
-    ClientPlan, Family, FaultPlan, Inject, KeyPlan, Nodes, OPERATIONS, Operation, OperationRow,
-    Phases, Plan, Rate, Routing, SHAPES, Shape, Writers,
+    BankPlan, Body, ClientPlan, Family, FaultPlan, Field, Inject, KeyChoice, KeyPlan, Nodes,
+    OPERATIONS, Operation, OperationRow, Part, Phases, Plan, Rate, Routing, SHAPES, Shape, Writers,
 };
 use crate::model::{Channel, Function, Nanos, did_you_mean};
 use crate::workload::diagnostic::Diagnostic;
 use crate::workload::file::{self, File, Text};
 use crate::workload::source::Source;
-use crate::workload::words::{Speed, Written};
+use crate::workload::words::{Length, Speed, Written};
 
 /// The name of a node or of a command: what is none of the words known in its place.
 #[derive(Clone, Debug)]
@@ -39,11 +39,13 @@ pub(super) struct Mentions {
 
 /// The plan, and what it leaves to its target. What is wrong goes to `wrong`.
 pub(super) fn plan(file: &File, source: &Source, wrong: &mut Vec<Diagnostic>) -> (Plan, Mentions) {
-    let mut reader = Reader { source, wrong, mentions: Mentions::default() };
+    let fields = (*file.keys.fields.get_ref()).max(1);
+    let mut reader = Reader { source, wrong, mentions: Mentions::default(), fields };
     let plan = Plan {
         clients: reader.clients(&file.clients),
         keys: reader.keys(file),
         operations: reader.operations(file),
+        bank: reader.bank(file),
         faults: file.fault.iter().filter_map(|fault| reader.fault(fault, file)).collect(),
         phases: reader.phases(&file.phases),
     };
@@ -54,6 +56,8 @@ struct Reader<'a> {
     source: &'a Source,
     wrong: &'a mut Vec<Diagnostic>,
     mentions: Mentions,
+    /// How many fields a key has.
+    fields: u32,
 }
 
 impl Reader<'_> {
@@ -103,7 +107,52 @@ impl Reader<'_> {
                 "a `txn` writes several keys at once, so no key can have a writer of its own",
             );
         }
-        KeyPlan { count, choose: keys.choose.0, writers, prefix: keys.prefix.clone() }
+        let fields = *keys.fields.get_ref();
+        if !(1..=64).contains(&fields) {
+            self.complain(keys.fields.span(), "expected between 1 and 64 fields");
+        }
+        let singles = file.operation.get_ref().iter().any(|o| o.function.get_ref() != "txn");
+        if fields > 1 && singles {
+            self.complain(keys.fields.span(), "only a `txn` knows the fields of keys");
+        }
+        let writes = keys.writes.as_ref().map(|writes| *writes.get_ref());
+        if let (Some(0), Some(zero)) = (writes, &keys.writes) {
+            self.complain(zero.span(), "a key that takes no writes is of no use");
+        }
+        KeyPlan {
+            count,
+            choose: keys.choose.0,
+            writers,
+            prefix: keys.prefix.clone(),
+            fields,
+            writes,
+        }
+    }
+
+    fn bank(&mut self, file: &File) -> BankPlan {
+        let (bank, keys) = (&file.bank, &file.keys);
+        let accounts = *bank.accounts.get_ref();
+        if !(2..=1_000).contains(&accounts) {
+            self.complain(bank.accounts.span(), "expected between 2 and 1000 accounts");
+        }
+        if *bank.amount.get_ref() == 0 {
+            self.complain(bank.amount.span(), "a transfer of nothing moves nothing");
+        }
+        let mut functions = file.operation.get_ref().iter().map(|operation| &operation.function);
+        if let Some(transfer) = functions.find(|function| function.get_ref() == "transfer") {
+            let rotates = matches!(keys.choose.0, KeyChoice::Rotate(_)) || keys.writes.is_some();
+            if rotates || *keys.count.get_ref() > 1_000 {
+                let message =
+                    "banks are set up before the run: at most 1000 keys, none that gives way";
+                self.complain(transfer.span(), message);
+            }
+        }
+        BankPlan {
+            accounts,
+            balance: i64::from(*bank.balance.get_ref()),
+            amount: i64::from(*bank.amount.get_ref()),
+            overdraft: bank.overdraft,
+        }
     }
 
     fn operations(&mut self, file: &File) -> Vec<Operation> {
@@ -152,48 +201,95 @@ impl Reader<'_> {
             return None;
         };
         self.mentions.operations.push(Mention::new(name, Vec::new()));
-        let body = match (&written.body, row.function) {
-            (Some(body), Function::Txn) => self.body(body),
-            (None, Function::Txn) => {
+        let misplaced = [("body", &written.body), ("any", &written.any)];
+        if row.function != Function::Txn {
+            for (key, list) in misplaced {
+                if let Some(list) = list {
+                    self.complain(list.span(), format!("only a `txn` has a `{key}`"));
+                }
+            }
+        }
+        if let (None, Some(length)) = (&written.any, &written.length) {
+            self.complain(length.span(), "only a `txn` of `any` operations has a `length`");
+        }
+        let body = match (&written.body, &written.any) {
+            _ if row.function != Function::Txn => Body::NONE,
+            (None, None) => {
                 self.complain(name.span(), "a `txn` needs a body: `body = [\"read k1\"]`");
-                Vec::new()
+                Body::NONE
             }
-            (Some(body), _) => {
-                self.complain(body.span(), "only a `txn` has a body");
-                Vec::new()
+            (Some(body), None) => Body::Parts(self.body(body)),
+            (None, Some(any)) => {
+                let length = written.length.as_ref().map_or(Length(1, 4), |one| one.get_ref().0);
+                self.any(any, length)
             }
-            (None, _) => Vec::new(),
+            (Some(_), Some(any)) => {
+                self.complain(any.span(), "a `txn` has a `body` or does `any`, not both");
+                Body::NONE
+            }
         };
         Some(Operation { function: row.function, weight, body })
     }
 
-    fn body(&mut self, body: &Spanned<Vec<Text>>) -> Vec<(Function, usize)> {
+    fn any(&mut self, any: &Spanned<Vec<Text>>, Length(shortest, longest): Length) -> Body {
+        if any.get_ref().is_empty() {
+            self.complain(any.span(), "expected one micro-operation at least");
+        }
+        let mut functions = Vec::new();
+        for text in any.get_ref() {
+            functions.extend(self.single(text.get_ref().trim(), text));
+        }
+        Body::Random { functions, shortest, longest }
+    }
+
+    /// The micro-operation of that name.
+    fn single(&mut self, name: &str, text: &Text) -> Option<Function> {
+        let row = operation_row(name).filter(|row| row.is_single());
+        if row.is_none() {
+            let known = OPERATIONS.iter().filter(|row| row.is_single());
+            let known: Vec<&str> = known.map(|row| row.function.name()).collect();
+            self.unknown("micro-operation", name, text.span(), &known);
+        }
+        row.map(|row| row.function)
+    }
+
+    fn body(&mut self, body: &Spanned<Vec<Text>>) -> Vec<Part> {
         let mut variables: Vec<&str> = Vec::new();
-        let mut mops = Vec::new();
+        let mut parts = Vec::new();
         if body.get_ref().is_empty() || body.get_ref().len() > 64 {
             self.complain(body.span(), "expected 1 to 64 micro-operations");
-            return mops;
+            return parts;
         }
         for text in body.get_ref() {
             let Some((name, key)) = text.get_ref().trim().split_once(char::is_whitespace) else {
                 self.complain(text.span(), "expected an operation and a key, like `read k1`");
                 continue;
             };
-            let (name, key) = (name.trim(), key.trim());
-            let Some(row) = operation_row(name).filter(|row| row.is_single()) else {
-                let known = OPERATIONS.iter().filter(|row| row.is_single());
-                let known: Vec<&str> = known.map(|row| row.function.name()).collect();
-                self.unknown("micro-operation", name, text.span(), &known);
-                continue;
+            let Some(function) = self.single(name.trim(), text) else { continue };
+            let (key, field) = key.trim().split_once('.').unwrap_or((key.trim(), "0"));
+            let field = match field {
+                "*" => Field::All,
+                "?" => Field::Any,
+                number => match number.parse() {
+                    Ok(number) if number < self.fields => Field::Number(number),
+                    _ => {
+                        let fields = self.fields;
+                        let message = format!(
+                            "no field `{field}` of {fields}, expected a number from 0, `*` or `?`"
+                        );
+                        self.complain(text.span(), message);
+                        continue;
+                    }
+                },
             };
             let at = variables.iter().position(|known| *known == key);
             let at = at.unwrap_or_else(|| {
                 variables.push(key);
                 variables.len() - 1
             });
-            mops.push((row.function, at));
+            parts.push(Part { function, key: at, field });
         }
-        mops
+        parts
     }
 
     fn fault(&mut self, fault: &file::Fault, file: &File) -> Option<FaultPlan> {
@@ -247,7 +343,7 @@ impl Reader<'_> {
                     self.complain(fault.inject.span(), message);
                     return None;
                 };
-                Inject::Partition(self.shape(shape)?, self.channel(fault)?)
+                Inject::Partition(self.shape(shape)?, self.channel(fault))
             }
             "kill" => Inject::Kill(self.nodes(fault)),
             "pause" => Inject::Pause(self.nodes(fault)),
@@ -263,14 +359,14 @@ impl Reader<'_> {
     }
 
     /// The one channel that is to be cut, if the fault names one.
-    fn channel(&mut self, fault: &file::Fault) -> Option<Option<Channel>> {
-        let Some(written) = &fault.channel else { return Some(None) };
+    fn channel(&mut self, fault: &file::Fault) -> Option<Channel> {
+        let written = fault.channel.as_ref()?;
         let channel = Channel::from_name(written.get_ref());
         if channel.is_none() {
             let known = Channel::ALL.map(Channel::name);
             self.unknown("channel", written.get_ref(), written.span(), &known);
         }
-        channel.map(Some)
+        channel
     }
 
     fn nodes(&mut self, fault: &file::Fault) -> Nodes {

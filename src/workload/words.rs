@@ -118,6 +118,20 @@ impl Word for Speed {
     }
 }
 
+/// How many micro-operations a transaction has, at least and at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Length(pub(super) u32, pub(super) u32);
+
+impl Word for Length {
+    const EXPECTED: &'static str = "a length from 1 to 64 such as `4`, or `1..4`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (shortest, longest) = text.split_once("..").unwrap_or((text, text));
+        let (shortest, longest) = (shortest.trim().parse().ok()?, longest.trim().parse().ok()?);
+        (1 <= shortest && shortest <= longest && longest <= 64).then_some(Self(shortest, longest))
+    }
+}
+
 impl Word for Spacing {
     const EXPECTED: &'static str = "`poisson` or `even`";
 
@@ -143,7 +157,8 @@ impl Word for Writers {
 }
 
 impl Word for KeyChoice {
-    const EXPECTED: &'static str = "`uniform`, `zipf(1.1)` or `rotate(ops_per_key = 200)`";
+    const EXPECTED: &'static str =
+        "`uniform`, `zipf(1.1)`, `exponential(2)` or `rotate(ops_per_key = 200)`";
 
     fn from_text(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -155,6 +170,10 @@ impl Word for KeyChoice {
             "zipf" => {
                 let s = argument.trim().parse::<f64>().ok()?;
                 (0.0..=100.0).contains(&s).then_some(Self::Zipf(s))
+            }
+            "exponential" => {
+                let base = argument.trim().parse::<f64>().ok()?;
+                (1.0..=100.0).contains(&base).then_some(Self::Exponential(base))
             }
             "rotate" => {
                 let (key, number) = argument.split_once('=').unwrap_or(("ops_per_key", argument));
@@ -192,11 +211,30 @@ mod tests {
     }
 
     #[test]
+    fn lengths() {
+        assert_eq!(Length::from_text("1..4"), Some(Length(1, 4)));
+        assert_eq!(Length::from_text("3"), Some(Length(3, 3)));
+        for wrong in ["0", "4..1", "1..65", "..", "1-4", ""] {
+            assert_eq!(Length::from_text(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn key_choices() {
         assert_eq!(KeyChoice::from_text("zipf(0.9)"), Some(KeyChoice::Zipf(0.9)));
+        assert_eq!(KeyChoice::from_text("exponential(2)"), Some(KeyChoice::Exponential(2.0)));
         assert_eq!(KeyChoice::from_text("rotate(ops_per_key = 9)"), Some(KeyChoice::Rotate(9)));
         assert_eq!(KeyChoice::from_text("rotate(9)"), Some(KeyChoice::Rotate(9)));
-        for wrong in ["zipf", "zipf(-1)", "zipf(nan)", "rotate(0)", "rotate(ops = 3)", "(", ")"] {
+        for wrong in [
+            "zipf",
+            "zipf(-1)",
+            "zipf(nan)",
+            "exponential(0.5)",
+            "rotate(0)",
+            "rotate(ops = 3)",
+            "(",
+            ")",
+        ] {
             assert_eq!(KeyChoice::from_text(wrong), None, "{wrong}");
         }
     }
