@@ -1,6 +1,8 @@
 //! CP and CP-S: against exhaustion, against the examples, in the lattice, and witnesses judged alone.
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how its cases are spread")]
 
+#[path = "oracle/cases.rs"]
+mod cases;
 #[path = "oracle/causal.rs"]
 #[expect(dead_code, reason = "causal models have a test of their own")]
 mod exhaustion;
@@ -9,6 +11,7 @@ mod lazy;
 #[path = "oracle/plain.rs"]
 mod plain;
 
+use cases::cases;
 use exhaustion::Ops;
 use lazy::Family;
 use plain::{Plain, build, examples};
@@ -59,7 +62,8 @@ fn compare(plain: &[Plain], exact: bool) -> [bool; 2] {
     truth
 }
 
-fn compare_many(family: Family, count: u64, exact: bool) {
+fn compare_many(family: Family, usual: u64, exact: bool) {
+    let count = cases(usual);
     let truths: Vec<[bool; 2]> = (0..count)
         .into_par_iter()
         .map(|seed| {

@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use rashomon::check::{
     Anomaly, Assessment, Assumption, Edge, Expected, Metrics, Property, Step, Verdict, measure,
 };
-use rashomon::history::{Builder, Expectations, Header, History, KeyId, TxnId};
+use rashomon::history::{Builder, Header, History, KeyId, TxnId};
 use rashomon::model::{
     ClientEvent, Event, FaultEvent, FaultId, Function, Kind, Nanos, Op, Process, Value, What,
 };
-use rashomon::report::{Explain, Html, Json, Junit, Markdown, Render, Report, Style, Text};
+use rashomon::report::{Dot, Explain, Html, Json, Junit, Markdown, Render, Report, Style, Text};
 use serde_json::Value as Tree;
 
 /// A history in the making.
@@ -36,8 +36,7 @@ impl Story {
             seed: Some(seed),
             target: None,
             nodes: ["n1", "n2", "n3"].map(str::to_owned).to_vec(),
-            started: None,
-            expect: Expectations::default(),
+            ..Header::default()
         });
         story
     }
@@ -187,6 +186,7 @@ fn all_renderers() -> Vec<(&'static str, Box<dyn Render>)> {
         ("txt", Box::new(Text::default())),
         ("brief.txt", Box::new(Text { style: Style::Plain, brief: true })),
         ("explain.txt", Box::new(Explain { id: Some("a1".to_owned()), style: Style::Plain })),
+        ("dot", Box::new(Dot::default())),
         ("json", Box::new(Json)),
         ("junit.xml", Box::new(Junit)),
         ("md", Box::new(Markdown)),
@@ -226,11 +226,51 @@ fn of_many_proofs_some_are_shown() {
             ),
             Verdict::invalid(Property::Mr, vec![elsewhere]),
         ],
-        Expected::default(),
+        Expected::linearizable(),
     );
     assessment.reason = Some("one acknowledged write was lost, but none may be".to_owned());
     let judged = Judged::new(stale_primary(), assessment);
     compare("report/many.txt", &rendered(&Text::default(), &judged.report()));
+}
+
+/// Of ninety properties those are shown that something is to be said of.
+#[test]
+fn what_follows_has_no_row() {
+    let follows = |property, from: &str| {
+        let mut verdict = Verdict::invalid(property, Vec::new());
+        verdict.reason = Some(format!("follows from a violation of: {from}"));
+        verdict
+    };
+    let mut skew = stale_read();
+    skew.property = Property::GSingle;
+    skew.kind = "read-skew";
+    let mut verdicts = vec![
+        Verdict::invalid(Property::GSingle, vec![skew]),
+        follows(Property::Psi, "no read skew"),
+        follows(Property::Si, "no read skew"),
+        follows(Property::Ser, "no read skew"),
+    ];
+    let held = [
+        (Property::Thin, Property::Torn),
+        (Property::CpS, Property::Sess3),
+        (Property::Rc, Property::Tcc),
+    ];
+    for (first, last) in held {
+        let both = Property::all().filter(|one| (first..=last).contains(one));
+        verdicts.extend(both.filter(|one| *one != Property::Cc).map(Verdict::valid));
+    }
+    let awaited = [Property::Lus, Property::Awl, Property::Ec, Property::QLost];
+    verdicts.extend(awaited.map(|one| Verdict::unknown(one, "no final reads in this history")));
+    verdicts.push(Verdict::unknown(Property::Cc, "the budget of 100 steps ran out"));
+    verdicts.sort_by_key(|verdict| verdict.property);
+    let expected = Expected { hold: vec![Property::Ser], ..Expected::default() };
+    let judged = Judged::new(stale_primary(), Assessment::new(verdicts, expected));
+    for (name, renderer) in all_renderers() {
+        if matches!(name, "txt" | "md" | "html" | "junit.xml") {
+            let text = rendered(&*renderer, &judged.report());
+            compare(&format!("report/grouped.{name}"), &text);
+        }
+    }
 }
 
 #[test]
@@ -333,6 +373,28 @@ fn a_history_without_times_says_nothing_of_latency() {
     assert_eq!((staleness.reads, staleness.stale, staleness.time), (1, 1, None));
     for (name, renderer) in all_renderers() {
         compare(&format!("report/no-times.{name}"), &rendered(&*renderer, &judged.report()));
+    }
+}
+
+#[test]
+fn a_history_of_sessions_alone_has_no_moments() {
+    let mut story = Story::new();
+    story.builder.header(Header { format: 1, timeless: true, ..Header::default() });
+    story.write(0, 0, 0, "", "x", 40);
+    story.write(0, 0, 0, "", "x", 41);
+    story.read(0, 0, 1, "", "x", 40);
+    let history = story.finish();
+    let mut anomaly = stale_read();
+    anomaly.operations = vec![TxnId(0), TxnId(1), TxnId(2)];
+    anomaly.cycle.clear();
+    let verdicts = vec![Verdict::invalid(Property::Lin, vec![anomaly])];
+    let judged = Judged::new(history, Assessment::new(verdicts, Expected::default()));
+    for (name, renderer) in all_renderers() {
+        let text = rendered(&*renderer, &judged.report());
+        if !matches!(name, "json" | "junit.xml" | "brief.txt") {
+            assert!(text.contains("in session order"), "{name}: {text}");
+        }
+        assert!(!text.contains("event ") && !text.contains("4294967295"), "{name}: {text}");
     }
 }
 
@@ -491,6 +553,10 @@ fn check_hostile(text: &str) {
         assert!(out.chars().all(is_harmless), "{name} carries a control character: {out:?}");
         match name {
             "junit.xml" => check_xml(&out),
+            "dot" => {
+                let unescaped = out.replace("\\\\", "").replace("\\\"", "");
+                assert!(unescaped.lines().all(|line| line.matches('"').count() % 2 == 0), "{out}");
+            }
             "html" => {
                 let (opened, closed) =
                     (out.matches("<script").count(), out.matches("</script").count());

@@ -93,6 +93,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, default_value = "auto")]
     pub(crate) format: String,
 
+    /// What registers held before the first write: 0 for all of them, or x=0, once for each key
+    #[arg(long, value_name = "VALUE|KEY=VALUE")]
+    pub(crate) initial: Vec<String>,
+
     /// Also write an HTML report here
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
@@ -132,9 +136,16 @@ pub(crate) struct ExplainArgs {
     /// The anomaly, as the report calls it
     #[arg(default_value = "A1")]
     pub(crate) anomaly: String,
+    /// Print its graph for Graphviz instead: `rashomon explain FILE --dot | dot -Tsvg`
+    #[arg(long)]
+    pub(crate) dot: bool,
     /// The format; by default it is recognised
     #[arg(long, default_value = "auto")]
     pub(crate) format: String,
+
+    /// What registers held before the first write: 0 for all of them, or x=0, once for each key
+    #[arg(long, value_name = "VALUE|KEY=VALUE")]
+    pub(crate) initial: Vec<String>,
 
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
@@ -149,6 +160,10 @@ pub(crate) struct ConvertArgs {
     /// The format of the input; by default it is recognised
     #[arg(long, default_value = "auto")]
     pub(crate) from: String,
+
+    /// What registers held before the first write: 0 for all of them, or x=0, once for each key
+    #[arg(long, value_name = "VALUE|KEY=VALUE")]
+    pub(crate) initial: Vec<String>,
     /// The format of the output; by default that of its extension
     #[arg(long, default_value = "auto")]
     pub(crate) to: String,

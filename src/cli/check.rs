@@ -8,8 +8,8 @@ use crate::check::{Assessment, Assumption, Expected, Limits, Property, assess, m
 use crate::cli::args::{CheckArgs, JudgeArgs};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::terminal::{Terminal, complain};
-use crate::history::{Expectations, Format, History, ReadError, read, read_bytes};
-use crate::model::did_you_mean;
+use crate::history::{Expectations, Format, History, ReadError, is_one_history, read, read_bytes};
+use crate::model::{Value, did_you_mean};
 use crate::report::{Html, Json, Junit, Render, Report, Text};
 
 pub(crate) fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
@@ -62,7 +62,7 @@ fn check_one(
     format: Option<Format>,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let history = read_history(path, format)?;
+    let history = read_history(path, format, &args.initial)?;
     let name = path.display().to_string();
     let command = reproduction(args, path);
     let judged = judge.judge(&history)?;
@@ -99,7 +99,7 @@ impl Judge {
     }
 
     /// Judges by what was typed, else by what the workload of the history expects, else by
-    /// linearizability.
+    /// linearizability, or strict serializability where there are transactions.
     pub(crate) fn judge(&self, history: &History) -> Result<Judged, Failure> {
         let default = Expectations::default();
         let written = history.header().map_or(&default, |header| &header.expect);
@@ -112,7 +112,7 @@ impl Judge {
             expected.hold.clone_from(&self.expect);
             expected.max_lost_writes = None;
         } else if written.is_empty() {
-            expected = Expected::linearizable();
+            expected = Expected::strongest(history);
         }
         let assessment = assess(history, &limits, expected);
         let exit = match assessment.status {
@@ -169,8 +169,45 @@ pub(crate) fn format_named(name: &str) -> Result<Option<Format>, Failure> {
     Format::from_name(name).map(Some).ok_or_else(|| unknown("format", name, known, "formats"))
 }
 
-/// Reads a history from a file, or from standard input for `-`.
-pub(crate) fn read_history(path: &Path, format: Option<Format>) -> Result<History, Failure> {
+/// Reads a history from a file, or from standard input for `-`; `initial` was typed.
+pub(crate) fn read_history(
+    path: &Path,
+    format: Option<Format>,
+    initial: &[String],
+) -> Result<History, Failure> {
+    let initial = initial_value(initial)?;
+    let mut history = read_events(path, format)?;
+    if let Some(initial) = initial {
+        history.begin_with(initial);
+    }
+    Ok(history)
+}
+
+/// What was typed as `0` or `x=0 y=0`; `None` for nothing.
+fn initial_value(typed: &[String]) -> Result<Option<Value>, Failure> {
+    let parsed = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::text(text));
+    let named = |text: &String| {
+        let is_whole = serde_json::from_str::<Value>(text).is_ok();
+        text.split_once('=')
+            .filter(|_| !is_whole)
+            .map(|(key, value)| (Value::text(key), parsed(value)))
+    };
+    match typed {
+        [] => Ok(None),
+        [one] if named(one).is_none() => Ok(Some(parsed(one))),
+        all => {
+            let by_key: Option<Vec<(Value, Value)>> = all.iter().map(named).collect();
+            let by_key = by_key.ok_or_else(|| {
+                Failure::bad_input(
+                    "--initial takes one value for all registers, or KEY=VALUE for each",
+                )
+            })?;
+            Ok(Some(Value::Map(by_key.into())))
+        }
+    }
+}
+
+fn read_events(path: &Path, format: Option<Format>) -> Result<History, Failure> {
     let bad = |error: ReadError| Failure::bad_input(error);
     if path != Path::new("-") {
         return read(path, format).map_err(bad);
@@ -194,6 +231,10 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let before = files.len();
         let mut folders = vec![path.clone()];
         while let Some(folder) = folders.pop() {
+            if is_one_history(&folder) {
+                files.push(folder);
+                continue;
+            }
             let run = folder.join("history.jsonl");
             if run.is_file() {
                 files.push(run);
@@ -225,6 +266,7 @@ fn reproduction(args: &CheckArgs, path: &Path) -> String {
     if args.format != "auto" {
         command.push(format!("--format {}", args.format));
     }
+    command.extend(args.initial.iter().map(|one| format!("--initial {}", quoted(one))));
     command.extend(args.judge.typed());
     command.join(" ")
 }

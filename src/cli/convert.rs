@@ -10,7 +10,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::history::{Format, write_history};
 
 pub(crate) fn convert(args: &ConvertArgs) -> Result<Exit, Failure> {
-    let history = read_history(&args.input, format_named(&args.from)?)?;
+    let history = read_history(&args.input, format_named(&args.from)?, &args.initial)?;
     let format = match format_named(&args.to)? {
         Some(format) => format,
         None => Format::from_path(&args.output).unwrap_or(Format::Jsonl),

@@ -6,7 +6,7 @@ use crate::cli::args::ExplainArgs;
 use crate::cli::check::{Judge, format_named, printed, read_history};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::terminal::Terminal;
-use crate::report::{Explain, Render};
+use crate::report::{Dot, Explain, Render};
 
 pub(crate) fn explain(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let path = if args.history.is_dir() {
@@ -14,7 +14,7 @@ pub(crate) fn explain(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, F
     } else {
         args.history.clone()
     };
-    let history = read_history(&path, format_named(&args.format)?)?;
+    let history = read_history(&path, format_named(&args.format)?, &args.initial)?;
     let judged = Judge::new(&args.judge)?.judge(&history)?;
     let name = path.display().to_string();
     let report = judged.report(&history, Some(&name), None);
@@ -28,7 +28,9 @@ pub(crate) fn explain(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, F
         return Err(Failure::bad_input(format!("{name} has no anomaly {}; {known}", args.anomaly)));
     }
     let mut out = BufWriter::new(io::stdout().lock());
-    let story = Explain { id: Some(args.anomaly.clone()), style: terminal.style() };
-    printed(story.render(&report, &mut out).and_then(|()| out.flush()))?;
+    let id = Some(args.anomaly.clone());
+    let form: &dyn Render =
+        if args.dot { &Dot { id } } else { &Explain { id, style: terminal.style() } };
+    printed(form.render(&report, &mut out).and_then(|()| out.flush()))?;
     Ok(Exit::Holds)
 }

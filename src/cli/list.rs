@@ -10,6 +10,7 @@ use crate::cli::args::{Catalogue, ListArgs};
 use crate::cli::check::printed;
 use crate::cli::exit::{Exit, Failure};
 use crate::history::Format;
+use crate::report::escape::wrapped;
 use crate::store::STORES;
 use crate::workload::Workload;
 
@@ -24,8 +25,8 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
     let entries = match args.what {
         Catalogue::Stores => stores(),
         Catalogue::Workloads => workloads(Path::new("workloads"))?,
-        Catalogue::Models => properties(),
-        Catalogue::Anomalies => anomalies(),
+        Catalogue::Models => properties(false, Path::new("workloads")),
+        Catalogue::Anomalies => properties(true, Path::new("workloads")),
         Catalogue::Assumptions => assumptions(),
         Catalogue::Faults => named(&FAULTS),
         Catalogue::Adapters => named(ADAPTERS),
@@ -43,9 +44,27 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
     }
     let width = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0);
     for entry in entries {
-        printed(writeln!(io::stdout(), "{:width$}  {}", entry.name, entry.about))?;
+        for line in shown(&entry, width) {
+            printed(writeln!(io::stdout(), "{line}"))?;
+        }
     }
     Ok(Exit::Holds)
+}
+
+/// An entry on a terminal of 80 columns: the name, `width` wide, and beside it what it is; below it
+/// where that leaves no room.
+fn shown(entry: &Entry, width: usize) -> Vec<String> {
+    const COLUMNS: usize = 80;
+    const BESIDE: usize = 32;
+    if width > BESIDE {
+        let below = wrapped(&entry.about, COLUMNS - 4).into_iter();
+        let below = below.map(|line| format!("    {line}"));
+        return std::iter::once(entry.name.clone()).chain(below).collect();
+    }
+    let about = wrapped(&entry.about, COLUMNS - width - 2);
+    let name = |at| if at == 0 { entry.name.as_str() } else { "" };
+    let lines = about.iter().enumerate();
+    lines.map(|(at, line)| format!("{:width$}  {line}", name(at))).collect()
 }
 
 const FAULTS: [(&str, &str); 5] = [
@@ -89,11 +108,24 @@ fn stores() -> Vec<Entry> {
             let name = format!("  {} = {}", option.name, option.default);
             entries.push(entry(&name, &format!("{} ({})", option.about, option.values)));
         }
+        for bug in store.bugs {
+            entries.push(entry(&format!("    bug = {}", bug.name), bug.about));
+        }
     }
     entries
 }
 
 fn workloads(folder: &Path) -> Result<Vec<Entry>, Failure> {
+    let all = read_workloads(folder)?;
+    let shown = |(path, workload): &(String, Option<Workload>)| match workload {
+        Some(workload) => entry(path, &workload.about),
+        None => entry(path, &format!("has errors; see rashomon lint {path}")),
+    };
+    Ok(all.iter().map(shown).collect())
+}
+
+/// Every workload of a folder, with its path; `None` for one that has errors.
+fn read_workloads(folder: &Path) -> Result<Vec<(String, Option<Workload>)>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::bad_input(format!(
             "failed to list {}: {error}; run where the folder workloads/ is",
@@ -110,34 +142,53 @@ fn workloads(folder: &Path) -> Result<Vec<Entry>, Failure> {
         .iter()
         .map(|path| {
             let text = std::fs::read_to_string(path).map_err(failed)?;
-            let workload =
-                Workload::parse(&path.display().to_string(), &text, &[]).map_err(|_| {
-                    Failure::bad_input(format!(
-                        "{0} has errors; see rashomon lint {0}",
-                        path.display()
-                    ))
-                })?;
-            Ok(entry(&path.display().to_string(), &workload.about))
+            let name = path.display().to_string();
+            let workload = Workload::parse(&name, &text, &[]).ok();
+            Ok((name, workload))
         })
         .collect()
 }
 
-fn properties() -> Vec<Entry> {
-    Property::all()
-        .map(|property| Entry {
-            name: format!("{:7} {}", property.id(), property.name()),
-            about: format!("{} [{}]", property.about(), property.reference()),
-            more: json!({
-                "id": property.id(),
-                "aliases": property.aliases(),
-                "implies": property.implies().iter().map(|weaker| weaker.id()).collect::<Vec<_>>(),
-            }),
+/// The models, or the anomalies: what each is, where it is defined, and which workloads of the folder
+/// can reveal it. Without a folder nothing is said of workloads.
+fn properties(anomalies: bool, folder: &Path) -> Vec<Entry> {
+    let workloads: Vec<(String, Vec<Property>)> = read_workloads(folder)
+        .map(|all| {
+            let sound = all.into_iter().filter_map(|(_, one)| one);
+            sound.map(|one| (one.name.clone(), one.reveals())).collect()
         })
-        .collect()
-}
-
-fn anomalies() -> Vec<Entry> {
-    Property::all()
-        .map(|property| entry(property.id(), &format!("the negation of: {}", property.about())))
+        .unwrap_or_default();
+    let wanted = Property::all().filter(|property| property.anomaly().is_some() == anomalies);
+    wanted
+        .map(|property| {
+            let by: Vec<&str> = workloads
+                .iter()
+                .filter(|(_, reveals)| reveals.contains(&property))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            let shown = match by.as_slice() {
+                _ if workloads.is_empty() => String::new(),
+                [] => "; no workload here reveals it".to_owned(),
+                by => format!("; revealed by {}", by.join(", ")),
+            };
+            let (about, reference) = (property.about(), property.reference());
+            let (name, about) = match property.anomaly() {
+                Some(name) => (name, format!("against: {about} [{reference}]{shown}")),
+                None => (property.name(), format!("{about} [{reference}]{shown}")),
+            };
+            Entry {
+                name: format!("{:7} {name}", property.id()),
+                about,
+                more: json!({
+                    "id": property.id(),
+                    "name": name,
+                    "property": property.name(),
+                    "reference": reference,
+                    "aliases": property.aliases(),
+                    "implies": property.implies().iter().map(|one| one.id()).collect::<Vec<_>>(),
+                    "workloads": by,
+                }),
+            }
+        })
         .collect()
 }

@@ -36,9 +36,11 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
         seed: Some(seed),
         target: Some(description),
         nodes: nodes.iter().map(ToString::to_string).collect(),
+        timeless: false,
         // A simulated run is the same whenever it is run.
         started: (!simulated).then(started),
         expect: workload.expect.clone(),
+        ..Header::default()
     };
     let unwritable = |error: io::Error| {
         Failure::target(format!("failed to write into {}: {error}", directory.path().display()))

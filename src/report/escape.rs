@@ -57,6 +57,11 @@ pub(super) fn xml(text: &str) -> String {
     escaped
 }
 
+/// Plain text for a quoted string of Graphviz.
+pub(super) fn dot(text: &str) -> String {
+    plain(text).replace('\\', "\\\\").replace('"', "\\\"")
+}
+
 /// JSON with the harmful characters, and `<` for use within HTML, spelt out in its strings; outside
 /// of strings JSON has none of them.
 pub(super) fn json(json: &str) -> String {
@@ -91,7 +96,7 @@ pub(super) fn markdown(text: &str) -> String {
 }
 
 /// Breaks text at blanks into lines of at most `width` characters; a longer word stays whole.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut length = 0;
     for word in text.split(' ').filter(|word| !word.is_empty()) {

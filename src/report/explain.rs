@@ -73,9 +73,11 @@ impl Explain {
             writeln!(out, "  … {}", counted(more, "more operation"))?;
         }
 
-        writeln!(out, "\n{}", style.bold("side by side (not to scale)"))?;
-        for row in timeline(report, finding, SHOWN) {
-            writeln!(out, "  {}", row.trim_end())?;
+        if report.history.has_real_time() {
+            writeln!(out, "\n{}", style.bold("side by side (not to scale)"))?;
+            for row in timeline(report, finding, SHOWN) {
+                writeln!(out, "  {}", row.trim_end())?;
+            }
         }
 
         writeln!(out, "\n{}", style.bold("why this cannot be"))?;
@@ -113,10 +115,13 @@ fn entries(report: &Report<'_>, finding: &Finding<'_>) -> Vec<((Nanos, u32), Str
             let took = txn.returned_at() - txn.invoked_at();
             if report.metrics.clock { format!(", {took} later") } else { String::new() }
         };
-        let returned = moments.returned(*txn);
+        let returned = || match moments {
+            Moments::Sessions => String::new(),
+            _ => format!(" at {}{}", moments.returned(*txn), took()),
+        };
         let ended = match txn.kind() {
-            Kind::Ok => format!("; ok at {returned}{}", took()),
-            Kind::Fail => format!("; failed at {returned}{}", took()),
+            Kind::Ok => format!("; ok{}", returned()),
+            Kind::Fail => format!("; failed{}", returned()),
             Kind::Info | Kind::Invoke => "; its outcome is unknown".to_owned(),
         };
         let (invoked, what) = (moments.invoked(*txn), moment::what(report, *txn));

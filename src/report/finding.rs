@@ -58,6 +58,17 @@ impl<'a> Finding<'a> {
         (*name != crate::model::Value::Null).then(|| clipped(&name.to_string(), 32))
     }
 
+    /// The weakest levels of isolation that it rules out, where levels are judged: the proof of a level
+    /// says so itself, and one that takes something for granted rules out nothing.
+    pub(super) fn rules_out(&self, report: &Report<'_>) -> Vec<Property> {
+        let property = self.anomaly.property;
+        let are_judged = report.assessment.verdict(Property::Rc).is_some();
+        if !are_judged || property.is_level_of_isolation() || !self.anomaly.assumes.is_empty() {
+            return Vec::new();
+        }
+        property.levels_ruled_out()
+    }
+
     /// What the proof takes for granted, in words.
     pub(super) fn assumptions(&self) -> Option<String> {
         let names: Vec<&str> = self.anomaly.assumes.iter().map(|one| one.name()).collect();

@@ -2,20 +2,17 @@
 
 use std::io::{self, Write};
 
-use crate::check::Status;
+use crate::report::digest::{self, Section};
 use crate::report::escape::{self, xml};
 use crate::report::moment::{self, Moments};
 use crate::report::text::{facts, summary};
-use crate::report::{Finding, Render, Report, json, plot};
+use crate::report::{Finding, Render, Report, counted, json, plot};
 
 /// The report as one HTML file that can be sent around: verdicts, the neighbourhood of each anomaly,
 /// its cycle, latency and throughput over time with fault bands. The JSON report is in it as the
 /// script element `report` of type `application/json`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Html;
-
-/// Anomalies drawn; the data island has all.
-const SHOWN: usize = 24;
 
 impl Render for Html {
     fn render(&self, report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -37,9 +34,16 @@ impl Render for Html {
         for warning in report.history.warnings() {
             writeln!(out, "<p>note: {}</p>", xml(warning))?;
         }
-        verdicts(report, out)?;
-        for finding in report.findings().take(SHOWN) {
-            anomaly(report, &finding, out)?;
+        let (drawn, left_out): (Vec<_>, Vec<_>) =
+            digest::proofs(report).into_iter().partition(|(_, is_shown)| *is_shown);
+        let ids: Vec<&str> = drawn.iter().map(|(finding, _)| finding.id.as_str()).collect();
+        verdicts(report, &ids, out)?;
+        for (finding, _) in &drawn {
+            anomaly(report, finding, out)?;
+        }
+        if !left_out.is_empty() {
+            let more = counted(left_out.len() as u64, "more proof");
+            writeln!(out, "<p>{more} in the data of this page, not drawn</p>")?;
         }
         writeln!(out, "<h2>Numbers</h2>\n<ul>")?;
         for fact in facts(report) {
@@ -75,27 +79,36 @@ fn class(word: &str) -> &'static str {
     }
 }
 
-fn verdicts(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn verdicts(report: &Report<'_>, drawn: &[&str], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<table>")?;
-    for status in [Status::Invalid, Status::Unknown, Status::Valid] {
-        for (verdict, ids) in report.verdicts().filter(|(verdict, _)| verdict.status == status) {
-            let mut notes: Vec<String> =
-                ids.iter().map(|id| format!("<a href=\"#{id}\">{id}</a>")).collect();
-            notes.extend(verdict.reason.as_deref().map(xml));
-            if report.assessment.expected.hold.contains(&verdict.property) {
-                notes.push("expected to hold".to_owned());
-            }
+    for section in Section::all(report) {
+        let status = section.status.name();
+        for row in &section.rows {
+            let link = |id: &String| {
+                let is_drawn = drawn.contains(&id.as_str());
+                if is_drawn { format!("<a href=\"#{id}\">{id}</a>") } else { id.clone() }
+            };
+            let mut notes: Vec<String> = row.ids.iter().map(link).collect();
+            notes.extend(row.reason.map(xml));
+            notes.extend(row.expectation.map(str::to_owned));
             writeln!(
                 out,
-                "<tr><td class=\"{0}\">{0}<td>{1}<td>{2}<td>{3}",
-                status.name(),
-                xml(verdict.property.id()),
-                xml(verdict.property.name()),
+                "<tr><td class=\"{status}\">{status}<td>{}<td>{}<td>{}",
+                xml(&row.property_ids()),
+                xml(row.name()),
                 notes.join(", ")
             )?;
         }
+        if let Some(rest) = section.following() {
+            writeln!(out, "<tr><td class=\"{status}\">{status}<td colspan=\"3\">{}", xml(&rest))?;
+        }
     }
-    writeln!(out, "</table>")
+    writeln!(out, "</table>")?;
+    let strongest = digest::strongest(report);
+    if strongest.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<p>strongest models this history is consistent with: {}</p>", xml(&strongest))
 }
 
 fn anomaly(report: &Report<'_>, finding: &Finding<'_>, out: &mut dyn Write) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value as Tree, json};
 
-use crate::check::{Counts, Latency, Measured, Property, Verdict};
+use crate::check::{Counts, Latency, Losses, Measured, Property, Share, Verdict};
 use crate::history::TxnId;
 use crate::report::escape;
 use crate::report::{Finding, Render, Report};
@@ -13,8 +13,8 @@ use crate::report::{Finding, Render, Report};
 ///
 /// `operations`, `from` and `to` are the indices of invocations; times are nanoseconds. Beyond the
 /// keys that are always there, `reason` (of the whole), `count` (of a property, where more
-/// violations were found than are kept), `assumes` and `together` (of an anomaly) are there only
-/// where there is something to say.
+/// violations were found than are kept), `assumes`, `together` and `rules_out` (of an anomaly: the
+/// weakest levels of isolation that it excludes) are there only where there is something to say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
@@ -113,6 +113,10 @@ fn anomaly(report: &Report<'_>, finding: &Finding<'_>) -> Tree {
     if anomaly.set.len() > 1 {
         object["together"] = anomaly.set.iter().map(|one| one.id()).collect();
     }
+    let levels = finding.rules_out(report);
+    if !levels.is_empty() {
+        object["rules_out"] = levels.iter().map(|one| one.id()).collect();
+    }
     if !anomaly.assumes.is_empty() {
         object["assumes"] = anomaly.assumes.iter().map(|one| one.name()).collect();
     }
@@ -175,12 +179,27 @@ fn metrics(report: &Report<'_>) -> Tree {
         "ok_per_second": metrics.ok_per_second,
         "latency_ns": metrics.latency.as_ref().map(quantiles),
         "lost_acknowledged_writes": report.lost_writes(),
+        "losses": metrics.losses.iter().map(|one| losses(report, one)).collect::<Tree>(),
         "staleness": staleness,
         "functions": functions.collect::<Tree>(),
         "nodes": nodes.collect::<Tree>(),
         "faults": faults.collect::<Tree>(),
         "windows": windows.collect::<Tree>(),
     })
+}
+
+fn losses(report: &Report<'_>, losses: &Losses) -> Tree {
+    let share = |share: Share| json!({ "lost": share.lost, "acknowledged": share.acknowledged, "rate": share.rate() });
+    let windows = report.history.faults().iter().zip(&losses.windows).map(|(fault, one)| {
+        let mut object = share(*one);
+        object["id"] = json!(fault.id.to_string());
+        object
+    });
+    let mut object = share(losses.all);
+    object["property"] = json!(losses.of.id());
+    object["outside_faults"] = json!(losses.outside.map(share));
+    object["windows"] = windows.collect();
+    object
 }
 
 fn group<K>(label: &str, name: &Tree, one: &Measured<K>) -> Tree {

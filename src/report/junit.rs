@@ -60,7 +60,10 @@ fn case(report: &Report<'_>, verdict: &Verdict, ids: &[String]) -> Case {
     let property = verdict.property;
     let expected = report.assessment.expected.hold.contains(&property);
     let reason = || verdict.reason.clone().unwrap_or_default();
-    let found = || format!("violated: {}", ids.join(" "));
+    let found = || match ids {
+        [] => format!("violated: {}", reason()),
+        ids => format!("violated: {}", ids.join(" ")),
+    };
     let (tag, message) = match (verdict.status, expected) {
         (Status::Valid, _) => ("", String::new()),
         (Status::Unknown, true) => ("error", format!("undecided: {}", reason())),

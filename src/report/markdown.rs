@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
+use crate::report::digest::{self, Section};
 use crate::report::escape::markdown;
 use crate::report::moment::{self, Moments};
 use crate::report::text::{facts, summary};
-use crate::report::{Finding, Render, Report};
+use crate::report::{Finding, Render, Report, counted};
 
 /// GitHub-flavoured Markdown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,8 +26,17 @@ impl Render for Markdown {
             writeln!(out, "> {}\n", markdown(warning))?;
         }
         properties(report, out)?;
-        for finding in report.findings() {
-            anomaly(report, &finding, out)?;
+        let mut left_out = 0;
+        for (finding, is_shown) in digest::proofs(report) {
+            if is_shown {
+                anomaly(report, &finding, out)?;
+            } else {
+                left_out += 1;
+            }
+        }
+        if left_out > 0 {
+            let more = counted(left_out, "more proof");
+            writeln!(out, "{more} not shown here; `rashomon explain` tells the story of each\n")?;
         }
         for fact in facts(report) {
             writeln!(out, "- {}", markdown(&fact))?;
@@ -43,21 +53,27 @@ fn properties(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "| property | in this history | |\n| --- | --- | --- |")?;
-    for (verdict, ids) in report.verdicts() {
-        let property = verdict.property;
-        let mut notes = ids;
-        if report.assessment.expected.hold.contains(&property) {
-            notes.push("expected to hold".to_owned());
+    for section in Section::all(report) {
+        let status = section.status.name();
+        for row in &section.rows {
+            let property = match row.name() {
+                "" => row.property_ids(),
+                name => format!("{name} ({})", row.property_ids()),
+            };
+            let mut notes = row.ids.clone();
+            notes.extend(row.expectation.map(str::to_owned));
+            notes.extend(row.reason.map(str::to_owned));
+            let (property, notes) = (markdown(&property), markdown(&notes.join(", ")));
+            writeln!(out, "| {property} | **{status}** | {notes} |")?;
         }
-        notes.extend(verdict.reason.clone());
-        writeln!(
-            out,
-            "| {} ({}) | **{}** | {} |",
-            markdown(property.name()),
-            markdown(property.id()),
-            verdict.status.name(),
-            markdown(&notes.join(", "))
-        )?;
+        if let Some(rest) = section.following() {
+            writeln!(out, "| {} | **{status}** | |", markdown(&rest))?;
+        }
+    }
+    let strongest = digest::strongest(report);
+    if !strongest.is_empty() {
+        let strongest = markdown(&strongest);
+        writeln!(out, "\nStrongest models this history is consistent with: {strongest}")?;
     }
     writeln!(out)
 }

@@ -1,11 +1,13 @@
 //! Verdict in, bytes out: text for a terminal, JSON for machines, `JUnit` and Markdown for CI, one
-//! HTML file to send to a colleague, and the story of a single anomaly.
+//! HTML file to send to a colleague, and of a single anomaly its story and its graph.
 //!
 //! Invariant: `report` decides nothing; if a renderer needs a fact, the verdict, the metrics or the
 //! history carries it. Whatever a store answered may end up in a report, so every renderer escapes
 //! what it did not write itself.
 
-mod escape;
+mod digest;
+mod dot;
+pub(crate) mod escape;
 mod explain;
 mod finding;
 mod html;
@@ -20,6 +22,7 @@ mod timeline;
 
 use std::io::{self, Write};
 
+pub use dot::Dot;
 pub use explain::Explain;
 pub use finding::Finding;
 pub use html::Html;
@@ -86,7 +89,7 @@ impl<'a> Report<'a> {
             Some(reason) if names.is_empty() => reason.clone(),
             _ => names,
         };
-        let (held, found) = (with(Status::Valid, true), with(Status::Invalid, false));
+        let (held, found) = (with(Status::Valid, true), self.unexpected());
         match self.assessment.status {
             Status::Invalid => ("VIOLATED", or_reason(with(Status::Invalid, true))),
             Status::Unknown => ("UNDECIDED", or_reason(with(Status::Unknown, true))),
@@ -103,6 +106,22 @@ impl<'a> Report<'a> {
                 valid => ("NO VIOLATION FOUND", format!("{valid} properties hold in this history")),
             },
         }
+    }
+
+    /// What is violated by a proof of its own, and was not expected to hold: some names.
+    fn unexpected(&self) -> String {
+        const NAMES: usize = 6;
+        let hold = &self.assessment.expected.hold;
+        let found = self
+            .with_status(Status::Invalid)
+            .filter(|verdict| !verdict.anomalies.is_empty() && !hold.contains(&verdict.property));
+        let mut names: Vec<String> = found.map(|one| one.property.name().to_owned()).collect();
+        if names.len() > NAMES {
+            let more = names.len() - NAMES;
+            names.truncate(NAMES);
+            names.push(format!("and {more} more"));
+        }
+        names.join(", ")
     }
 
     fn with_status(&self, status: Status) -> impl Iterator<Item = &'a Verdict> + use<'a> {

@@ -14,11 +14,19 @@ pub(super) enum Moments {
     Seconds(usize),
     /// The history has no clock: numbers of events.
     Events,
+    /// The history has no times at all: all that is known is the order of each session.
+    Sessions,
 }
+
+/// When anything happened in a history without times.
+const IN_SESSION_ORDER: &str = "in session order";
 
 impl Moments {
     /// As precise as it takes to tell the events of this anomaly apart.
     pub(super) fn of(report: &Report<'_>, finding: &Finding<'_>) -> Self {
+        if !report.history.has_real_time() {
+            return Self::Sessions;
+        }
         if !report.metrics.clock {
             return Self::Events;
         }
@@ -39,6 +47,7 @@ impl Moments {
         match self {
             Self::Seconds(_) => self.at(txn.invoked_at()),
             Self::Events => format!("event {}", txn.invoked().0),
+            Self::Sessions => IN_SESSION_ORDER.to_owned(),
         }
     }
 
@@ -46,18 +55,19 @@ impl Moments {
         match self {
             Self::Seconds(_) => self.at(txn.returned_at()),
             Self::Events => format!("event {}", txn.returned().0),
+            Self::Sessions => IN_SESSION_ORDER.to_owned(),
         }
     }
 
     pub(super) fn at(self, time: Nanos) -> String {
         match self {
-            Self::Seconds(_) | Self::Events if time == Nanos::FOREVER => "the end".to_owned(),
+            _ if time == Nanos::FOREVER => "the end".to_owned(),
             Self::Seconds(decimals) => {
                 let unit = 10_u64.pow(9 - decimals as u32);
                 let (whole, part) = (time.0 / 1_000_000_000, time.0 % 1_000_000_000 / unit);
                 format!("{whole}.{part:0decimals$} s")
             }
-            Self::Events => format!("{} ns", time.0),
+            Self::Events | Self::Sessions => format!("{} ns", time.0),
         }
     }
 
@@ -65,6 +75,8 @@ impl Moments {
     pub(super) fn when(self, txn: Txn<'_>) -> String {
         let invoked = self.invoked(txn);
         match txn.kind() {
+            Kind::Ok if matches!(self, Self::Sessions) => invoked,
+            Kind::Fail if matches!(self, Self::Sessions) => format!("{invoked}, failed"),
             Kind::Ok => format!("{invoked} to {}", self.returned(txn)),
             Kind::Fail => format!("{invoked} to {}, failed", self.returned(txn)),
             Kind::Info | Kind::Invoke => format!("{invoked}, outcome unknown"),
@@ -96,9 +108,9 @@ pub(super) fn what(report: &Report<'_>, txn: Txn<'_>) -> String {
     const KEY: usize = 20;
     const VALUE: usize = 28;
     let history = report.history;
-    let value = |id: ValueId| match id {
+    let value = |access: &Access| match access.value {
         ValueId::UNKNOWN => "?".to_owned(),
-        id => clipped(&shortened(history.values().value(id)), VALUE),
+        id => clipped(&shortened(history.value(access.key, id)), VALUE),
     };
     let named = |access: &Access| match history.key_name(access.key) {
         Value::Null => String::new(),
@@ -108,16 +120,16 @@ pub(super) fn what(report: &Report<'_>, txn: Txn<'_>) -> String {
     let mut text = txn.function().name().to_owned();
     match (txn.function(), accesses.as_slice()) {
         (Function::Cas | Function::Rmw, [old, new]) => {
-            let _ = write!(text, "{} {} to {}", named(old), value(old.value), value(new.value));
+            let _ = write!(text, "{} {} to {}", named(old), value(old), value(new));
         }
         (Function::Read, [read]) if txn.is_ok() => {
-            let _ = write!(text, "{} saw {}", named(read), value(read.value));
+            let _ = write!(text, "{} saw {}", named(read), value(read));
         }
         (Function::Read, [read]) => text += &named(read),
         (Function::Txn, all) => {
             for access in all.iter().take(6) {
                 let name = access.function.name();
-                let _ = write!(text, " [{name}{} {}]", named(access), value(access.value));
+                let _ = write!(text, " [{name}{} {}]", named(access), value(access));
             }
             if all.len() > 6 {
                 let _ = write!(text, " and {} more", all.len() - 6);
@@ -125,7 +137,7 @@ pub(super) fn what(report: &Report<'_>, txn: Txn<'_>) -> String {
         }
         (_, all) => {
             for access in all.iter().take(6) {
-                let _ = write!(text, "{} {}", named(access), value(access.value));
+                let _ = write!(text, "{} {}", named(access), value(access));
             }
         }
     }

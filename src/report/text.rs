@@ -4,14 +4,17 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::check::{Counts, Latency, Measured, Status, Verdict};
+use crate::check::{Counts, Latency, Losses, Measured, Share, Status};
 use crate::history::TxnId;
+use crate::report::digest::{self, Row, Section, is_told_in_full, proofs_shown};
 use crate::report::escape::{clipped, plain, wrapped};
-use crate::report::moment::{self, Moments};
+use crate::report::moment::{self, Moments, fault_name};
 use crate::report::{Finding, Render, Report, Style, counted, grouped};
 
 /// Lines have at most this many characters, if no single word is longer.
 const WIDTH: usize = 96;
+/// The column of ids; beside a longer one there may be no room for the name, which is then below.
+const ID: usize = 7;
 /// Operations and edges shown of one anomaly; `explain` shows all.
 const SHOWN: usize = 12;
 
@@ -70,63 +73,61 @@ impl Text {
     }
 
     fn verdicts(self, report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-        let sections = [
-            (Status::Invalid, self.style.bad("violated in this history")),
-            (Status::Unknown, self.style.doubtful("undecided")),
-            (Status::Valid, self.style.good("holds in this history")),
-        ];
-        for (status, title) in sections {
-            let verdicts: Vec<(&Verdict, Vec<String>)> =
-                report.verdicts().filter(|(verdict, _)| verdict.status == status).collect();
-            if verdicts.is_empty() {
-                continue;
-            }
+        for section in Section::all(report) {
+            let title = match section.status {
+                Status::Invalid => self.style.bad("violated in this history"),
+                Status::Unknown => self.style.doubtful("undecided"),
+                Status::Valid => self.style.good("holds in this history"),
+            };
             writeln!(out, "\n{title}")?;
-            for (verdict, ids) in verdicts {
-                row(report, verdict, &ids, out)?;
+            for one in &section.rows {
+                row(one, out)?;
+            }
+            if let Some(rest) = section.following() {
+                paragraph(out, "  ", &rest)?;
             }
         }
-        if !report.assessment.strongest.is_empty() {
-            let names: Vec<&str> =
-                report.assessment.strongest.iter().map(|property| property.name()).collect();
+        let strongest = digest::strongest(report);
+        if !strongest.is_empty() {
             writeln!(out)?;
-            let names = names.join(", ");
-            paragraph(out, "strongest this history is consistent with: ", &names)?;
+            let head = "strongest models this history is consistent with: ";
+            paragraph(out, head, &strongest)?;
         }
         Ok(())
     }
 
-    /// The first proof of each property in full, unless the same operations were shown before; of
-    /// the next the sentence.
+    /// The first proof in full and the sentence of the next, unless something weaker that is violated
+    /// tells the story, or the same operations were shown before.
     fn anomalies(self, report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-        const SENTENCES: usize = 2;
         let mut proved: Vec<(&[TxnId], String)> = Vec::new();
         let mut left_out = 0;
         let mut findings = report.findings();
         for verdict in &report.assessment.verdicts {
+            let shown = proofs_shown(report, verdict);
             for (nth, finding) in findings.by_ref().take(verdict.anomalies.len()).enumerate() {
                 let operations = finding.anomaly.operations.as_slice();
                 let before = proved.iter().find(|(others, _)| *others == operations);
-                match before {
-                    _ if nth > SENTENCES => left_out += 1,
-                    _ if nth > 0 => {
-                        if nth == 1 {
-                            writeln!(out)?;
-                        }
-                        let head = format!("    also {}: ", finding.id);
-                        paragraph(out, &head, &finding.anomaly.sentence)?;
-                    }
-                    Some((_, id)) => {
+                if nth >= shown {
+                    left_out += 1;
+                } else if nth > 0 {
+                    if nth == 1 {
                         writeln!(out)?;
-                        self.title(report, &finding, out)?;
-                        let proof = format!("{} (See {id}.)", finding.anomaly.sentence);
-                        paragraph(out, "    ", &proof)?;
                     }
-                    None => {
-                        writeln!(out)?;
-                        self.proof(report, &finding, out)?;
-                        proved.push((operations, finding.id));
-                    }
+                    let head = format!("    also {}: ", finding.id);
+                    paragraph(out, &head, &finding.anomaly.sentence)?;
+                } else if let Some((_, id)) = before {
+                    writeln!(out)?;
+                    self.title(report, &finding, out)?;
+                    let proof = format!("{} (See {id}.)", finding.anomaly.sentence);
+                    paragraph(out, "    ", &proof)?;
+                } else if is_told_in_full(report, verdict) {
+                    writeln!(out)?;
+                    self.proof(report, &finding, out)?;
+                    proved.push((operations, finding.id));
+                } else {
+                    writeln!(out)?;
+                    self.title(report, &finding, out)?;
+                    paragraph(out, "    ", &finding.anomaly.sentence)?;
                 }
             }
         }
@@ -166,6 +167,11 @@ impl Text {
             paragraph(out, "      during ", &moments.fault(fault))?;
         }
         cycle(report, finding, SHOWN, out)?;
+        let levels: Vec<&str> = finding.rules_out(report).iter().map(|one| one.name()).collect();
+        if !levels.is_empty() {
+            let levels = format!("{} and every stronger level", levels.join(", "));
+            paragraph(out, "      rules out ", &levels)?;
+        }
         if let Some(assumptions) = finding.assumptions() {
             paragraph(out, "      assuming ", &assumptions)?;
         }
@@ -247,41 +253,42 @@ pub(super) fn summary(report: &Report<'_>) -> String {
     )
 }
 
-fn row(
-    report: &Report<'_>,
-    verdict: &Verdict,
-    ids: &[String],
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let expected = &report.assessment.expected;
-    let mut notes = Vec::new();
-    if expected.hold.contains(&verdict.property) && verdict.status != Status::Valid {
-        notes.push("expected to hold".to_owned());
-    } else if expected.known.contains(&verdict.property) {
-        notes.push("known weakness".to_owned());
-    }
-    if let (Some(first), Some(last)) = (ids.first(), ids.last()) {
+/// A row in two columns: what it is of, and what there is to say.
+fn row(row: &Row<'_>, out: &mut dyn Write) -> io::Result<()> {
+    const LEFT: usize = 42;
+    let mut notes: Vec<String> = row.expectation.iter().map(|&note| note.to_owned()).collect();
+    if let (Some(first), Some(last)) = (row.ids.first(), row.ids.last()) {
         let named = if first == last { first.clone() } else { format!("{first} to {last}") };
-        if verdict.count > ids.len() as u64 {
-            notes.push(format!("{} found, kept: {named}", grouped(verdict.count)));
+        if row.count > row.ids.len() as u64 {
+            notes.push(format!("{} found, kept: {named}", grouped(row.count)));
         } else {
             notes.push(named);
         }
     }
-    notes.extend(verdict.reason.clone());
-    let property = verdict.property;
-    let head = format!("  {:<7} {}", property.id(), property.name());
-    let notes = wrapped(&plain(&notes.join("; ")), WIDTH - 44);
-    if head.chars().count() > 42 && !notes[0].is_empty() {
-        writeln!(out, "{head}")?;
-        for note in notes {
-            writeln!(out, "{:44}{note}", "")?;
+    notes.extend(row.reason.map(str::to_owned));
+    let notes = wrapped(&plain(&notes.join("; ")), WIDTH - LEFT - 2);
+
+    let id = row.property_ids();
+    let head = match row.name() {
+        "" => wrapped(&id, LEFT - 2),
+        name if id.len() <= ID => {
+            let lines = wrapped(name, LEFT - ID - 3);
+            let beside = |(at, line): (usize, &String)| {
+                format!("{:<ID$} {line}", if at == 0 { id.as_str() } else { "" })
+            };
+            lines.iter().enumerate().map(beside).collect()
         }
-        return Ok(());
-    }
-    for (at, note) in notes.iter().enumerate() {
-        let head = if at == 0 { head.as_str() } else { "" };
-        writeln!(out, "{}", format!("{head:44}{note}").trim_end())?;
+        name if id.len() + name.len() < LEFT - 2 => vec![format!("{id} {name}")],
+        name => {
+            let below = wrapped(name, LEFT - ID - 3).into_iter();
+            let below = below.map(|line| format!("{:ID$} {line}", ""));
+            std::iter::once(id).chain(below).collect()
+        }
+    };
+    for at in 0..head.len().max(notes.len()) {
+        let cell = |cells: &[String]| cells.get(at).cloned().unwrap_or_default();
+        let line = format!("  {:LEFT$}{}", cell(&head), cell(&notes));
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
@@ -365,6 +372,7 @@ pub(super) fn facts(report: &Report<'_>) -> Vec<String> {
     if let Some(lost) = report.lost_writes() {
         facts.push(format!("lost acknowledged writes: {}", grouped(lost)));
     }
+    facts.extend(metrics.losses.iter().flat_map(|one| losses(report, one)));
     if let Some(staleness) = &metrics.staleness {
         let mut fact =
             format!("stale reads: {} of {}", grouped(staleness.stale), grouped(staleness.reads));
@@ -401,6 +409,27 @@ pub(super) fn facts(report: &Report<'_>) -> Vec<String> {
         facts.push("the history has no times, so nothing is said of latency".to_owned());
     }
     facts
+}
+
+/// What was lost, a line for the whole, for the time without faults and for each fault window that has
+/// something to tell; nothing if nothing was lost.
+fn losses(report: &Report<'_>, losses: &Losses) -> Vec<String> {
+    if losses.all.lost == 0 {
+        return Vec::new();
+    }
+    let share = |share: Share| {
+        let rate =
+            share.rate().map_or_else(String::new, |rate| format!(" ({:.1} %)", rate * 100.0));
+        format!("{} of {} acknowledged{rate}", grouped(share.lost), grouped(share.acknowledged))
+    };
+    let what = format!("lost ({})", losses.of.id());
+    let mut lines = vec![format!("{what}: {}", share(losses.all))];
+    lines.extend(losses.outside.map(|one| format!("{what} outside faults: {}", share(one))));
+    let windows = report.history.faults().iter().zip(&losses.windows);
+    for (fault, one) in windows.filter(|(_, one)| one.lost > 0).take(MOST_ROWS) {
+        lines.push(format!("{what} in {}, {}: {}", fault.id, fault_name(fault), share(*one)));
+    }
+    lines
 }
 
 /// `91.7 %`, or a dash; only all of them are 100 %, only none is 0 %.

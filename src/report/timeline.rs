@@ -145,6 +145,7 @@ impl Axis {
         let (first, last) = (self.events.first()?, self.events.last()?);
         Some(match moments {
             Moments::Events => (format!("event {}", first.1), format!("event {}", last.1)),
+            Moments::Sessions => return None,
             Moments::Seconds(_) => (moments.at(first.0), moments.at(last.0)),
         })
     }
