@@ -201,32 +201,34 @@ pub fn assess(history: &History, limits: &Limits, expected: Expected) -> Assessm
     let run = |checkers: &[Check]| -> Vec<Verdict> {
         checkers.par_iter().flat_map_iter(|check| check(history, limits)).collect()
     };
-    let (levels, mut verdicts) =
-        rayon::join(|| transaction::check(history, limits), || run(INVARIANTS));
-    let models = {
-        let mut orders = of_transactions(history, &levels).unwrap_or_default();
-        let is_left_to_levels = !orders.is_empty();
-        if !is_left_to_levels {
-            orders = minimal(LINEAR, history, limits);
-        }
-        let holds = |orders: &[Verdict], property: Property| {
-            orders.iter().any(|one| one.property == property && one.status == Status::Valid)
-        };
-        let follows = has_only_plain_objects(history) && is_sequential(history);
-        if follows && holds(&orders, Property::Lin) {
-            orders.retain(|verdict| verdict.property == Property::Lin);
-            orders.extend(WEAKER_THAN_LINEARIZABLE.map(Verdict::valid));
-        } else if !is_left_to_levels {
-            orders.extend(run(ORDERS));
-        }
-        orders.extend(if follows && holds(&orders, Property::Seq) {
-            WEAKER_THAN_SEQUENTIAL.map(Verdict::valid).to_vec()
-        } else {
-            run(VIEWS)
-        });
-        orders
-    };
-    verdicts.extend(levels);
+    let (models, mut verdicts) = rayon::join(
+        || {
+            let levels = transaction::check(history, limits);
+            let mut orders = of_transactions(history, &levels).unwrap_or_default();
+            let is_left_to_levels = !orders.is_empty();
+            if !is_left_to_levels {
+                orders = minimal(LINEAR, history, limits);
+            }
+            let holds = |orders: &[Verdict], property: Property| {
+                orders.iter().any(|one| one.property == property && one.status == Status::Valid)
+            };
+            let follows = has_only_plain_objects(history) && is_sequential(history);
+            if follows && holds(&orders, Property::Lin) {
+                orders.retain(|verdict| verdict.property == Property::Lin);
+                orders.extend(WEAKER_THAN_LINEARIZABLE.map(Verdict::valid));
+            } else if !is_left_to_levels {
+                orders.extend(run(ORDERS));
+            }
+            orders.extend(if follows && holds(&orders, Property::Seq) {
+                WEAKER_THAN_SEQUENTIAL.map(Verdict::valid).to_vec()
+            } else {
+                run(VIEWS)
+            });
+            orders.extend(levels);
+            orders
+        },
+        || run(INVARIANTS),
+    );
     verdicts.extend(models);
     let mut verdicts: Vec<Verdict> =
         verdicts.into_iter().map(|verdict| real_time::withheld(history, verdict)).collect();
