@@ -340,8 +340,11 @@ fn guess(history: &History, model: &Model) -> Vec<u64> {
     let mut times: Vec<u64> = (0..n as u32)
         .map(|op| {
             let (first, last) = (returned[op as usize], invoked[op as usize]);
-            let free = if first < last { first } else { held.free(model.writes(op), last) };
-            u64::from(free) << 32
+            // Where stale reads leave no moment free, the write still stays between its call and its
+            // return: so one bad read spoils no other session.
+            let free = || held.free(model.writes(op), last).min(first);
+            let time = if first < last { first } else { free() };
+            u64::from(time) << 32
         })
         .collect();
     chain(model, &returned, &mut times);

@@ -175,6 +175,12 @@ impl Model {
     /// The model of some operations alone, given in ascending order; `None` if one of them read from
     /// an operation that is not among them. Indeterminate writes that nobody reads any more go.
     pub(in crate::check) fn restrict(&self, ops: &[u32]) -> Option<Self> {
+        let reads_others = |op: &u32| self.read_from(*op).any(|one| ops.binary_search(&one).is_err());
+        (!ops.iter().any(reads_others)).then(|| self.part(ops))
+    }
+
+    /// The same, but what is read from an operation that is not among them is left out.
+    pub(in crate::check) fn part(&self, ops: &[u32]) -> Self {
         let mut observed: Vec<u32> = ops.iter().flat_map(|op| self.read_from(*op)).collect();
         observed.sort_unstable();
         let ops: Vec<u32> = ops
@@ -187,16 +193,18 @@ impl Model {
         for op in &ops {
             for read in self.reads(*op) {
                 let start = model.sources.len() as u32;
-                for source in self.sources(read) {
-                    model.sources.push(renamed(source)?);
-                }
+                let sources = self.sources(read).iter();
+                let Some(sources) = sources.map(renamed).collect::<Option<Vec<u32>>>() else {
+                    continue;
+                };
+                model.sources.extend(sources);
                 model.reads.push(Read { start, ..*read });
             }
             model.writes.extend_from_slice(self.writes(*op));
             model.close(self.txns[*op as usize], self.session[*op as usize], self.ok[*op as usize]);
         }
         model.group(self.session_count());
-        Some(model)
+        model
     }
 
     fn close(&mut self, txn: TxnId, session: u32, ok: bool) {

@@ -8,15 +8,24 @@ use crate::check::session::view::{Answer, Demand, Question, Why};
 use crate::check::session::visible::{Reason, explain};
 use crate::check::words::{deed, key_name, session_name};
 use crate::check::{Anomaly, Assumption, Edge, Property, Step};
-use crate::history::{KeyId, SessionId, Txn, TxnId};
+use crate::history::{Datatype, KeyId, SessionId, Txn, TxnId};
 
 /// The anomaly behind an answer that is no view: a smallest set of operations (none can be left out)
 /// that still has views for no guarantees, and none for a smallest set of the guarantees asked for.
 ///
 /// `None` if the operations contradict each other, or an assumption, without any guarantee.
 pub(super) fn witness(question: &Question<'_>, answer: &Answer) -> Option<(Guarantees, Anomaly)> {
-    let ops = involved(question, answer);
-    let model = question.model.restrict(&ops)?;
+    let spoken = involved(question, answer);
+    let closed = with_sources(question.model, spoken.clone());
+    // Large transactions read from each other until all are in it: then only the reads that the
+    // conflict speaks of are kept. Fewer reads demand less, so what is refuted stays refuted.
+    let part: fn(&Model, &[u32]) -> Option<Model> = if closed.len() <= LARGEST {
+        Model::restrict
+    } else {
+        |model, ops| Some(model.part(ops))
+    };
+    let ops = if closed.len() <= LARGEST { closed } else { with_lists(question.model, spoken) };
+    let model = part(question.model, &ops)?;
     let (guarantees, assume) = smallest_sets(question, &model)?;
     let refuted = |model: &Model| {
         let ask =
@@ -24,14 +33,17 @@ pub(super) fn witness(question: &Question<'_>, answer: &Answer) -> Option<(Guara
         let contradicts = |answer| matches!(answer, Answer::Missing { .. } | Answer::Cycle(_));
         contradicts(ask(guarantees)) && !contradicts(ask(Guarantees::NONE))
     };
-    let model = shrink(model, refuted);
+    let model = shrink(model, part, refuted);
     let question = Question { model: &model, guarantees, assume: &assume, ..*question };
     let anomaly = Story { question }.anomaly(&question.answer());
     Some((guarantees, anomaly))
 }
 
-/// The operations a conflict speaks of, and all that they read from.
-fn involved(question: &Question<'_>, answer: &Answer) -> Vec<u32> {
+/// The largest witness of which everything that it reads from is a part, and that is made smaller.
+const LARGEST: usize = 300;
+
+/// The operations a conflict speaks of.
+fn involved(question: &Question<'_>, answer: &Answer) -> BTreeSet<u32> {
     let mut ops = BTreeSet::new();
     let reasons = |read: u32, write: u32, ops: &mut BTreeSet<u32>| {
         ops.insert(read);
@@ -69,13 +81,27 @@ fn involved(question: &Question<'_>, answer: &Answer) -> Vec<u32> {
         }
         Answer::Exists | Answer::Spent => {}
     }
+    ops
+}
+
+/// Operations with all that they read from, and so on.
+fn with_sources(model: &Model, mut ops: BTreeSet<u32>) -> Vec<u32> {
     let mut unread: Vec<u32> = ops.iter().copied().collect();
     while let Some(op) = unread.pop() {
-        for source in question.model.read_from(op) {
+        for source in model.read_from(op) {
             if ops.insert(source) {
                 unread.push(source);
             }
         }
+    }
+    ops.into_iter().collect()
+}
+
+/// Operations with the writers of the lists and sets that they read: of such a read there is no part.
+fn with_lists(model: &Model, mut ops: BTreeSet<u32>) -> Vec<u32> {
+    for op in ops.clone() {
+        let lists = model.reads(op).iter().filter(|read| read.datatype != Datatype::Register);
+        ops.extend(lists.flat_map(|read| model.sources(read)));
     }
     ops.into_iter().collect()
 }
@@ -105,9 +131,12 @@ fn smallest_sets(question: &Question<'_>, model: &Model) -> Option<(Guarantees, 
 }
 
 /// Leaves out one operation after the other while the rest still refutes.
-fn shrink(mut model: Model, refuted: impl Fn(&Model) -> bool) -> Model {
+fn shrink(
+    mut model: Model,
+    part: fn(&Model, &[u32]) -> Option<Model>,
+    refuted: impl Fn(&Model) -> bool,
+) -> Model {
     // The reads of a list need the writer of each element: nothing can be gained there.
-    const LARGEST: usize = 300;
     if model.len() > LARGEST {
         return model;
     }
@@ -116,7 +145,7 @@ fn shrink(mut model: Model, refuted: impl Fn(&Model) -> bool) -> Model {
         let smaller = all.iter().rev().find_map(|out| {
             // An operation goes together with the reads that name it.
             let rest: Vec<u32> = all.iter().copied().filter(|op| op != out).collect();
-            model.restrict(&rest).filter(&refuted)
+            part(&model, &rest).filter(&refuted)
         });
         match smaller {
             Some(smaller) => model = smaller,
