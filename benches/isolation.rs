@@ -26,6 +26,8 @@ struct Case {
     is_update: bool,
     /// How many versions too old one read is.
     stale: usize,
+    /// Whether nothing is known of real time but the order of each session, which are as they come.
+    is_timeless: bool,
 }
 
 fn main() {
@@ -42,7 +44,16 @@ fn main() {
         is_loose: false,
         is_update: false,
         stale: 0,
+        is_timeless: false,
     };
+    // A thousand transactions on twenty keys: nearly every two writers of a key are a choice.
+    if only.is_none() {
+        let dense = Case { operations: 8_000, keys: 20, sessions: 20, is_loose: true, ..plain };
+        run(Case { name: "dense blind writes", ..dense });
+        run(Case { name: "dense, timeless", is_timeless: true, ..dense });
+        run(Case { name: "dense, one stale", stale: 3, ..dense });
+        run(Case { name: "dense, timeless, one stale", stale: 3, is_timeless: true, ..dense });
+    }
     for operations in [10_000, 100_000, 1_000_000, 10_000_000] {
         if only.is_some_and(|only| only != operations) {
             continue;
@@ -97,6 +108,7 @@ fn history(case: Case) -> History {
     let mut versions: Vec<Vec<i64>> = vec![Vec::new(); case.keys as usize];
     let transactions = case.operations / 8;
     let mut value = 0;
+    let mut turns = vec![0; case.sessions as usize];
     let mut is_stale = case.stale == 0;
     for at in 0..transactions {
         let mut accesses = Vec::new();
@@ -126,13 +138,21 @@ fn history(case: Case) -> History {
         let width = 1_000 * case.sessions / 2;
         let (before, after) = (random.below(width), random.below(width - 1));
         let effect = 1_000 * (at + case.sessions);
+        let session =
+            if case.is_timeless { random.below(case.sessions) } else { at % case.sessions };
+        let (invoked, returned) = if case.is_timeless {
+            turns[session as usize] += 2;
+            (turns[session as usize], turns[session as usize] + 1)
+        } else {
+            (effect - before, effect + 1 + if case.is_loose { after } else { 0 })
+        };
         let operation = Operation {
             index: None,
-            process: Process((at % case.sessions) as u32),
+            process: Process(session as u32),
             kind: Kind::Ok,
             function: Function::Txn,
-            invoked: Nanos(effect - before),
-            returned: Some(Nanos(effect + 1 + if case.is_loose { after } else { 0 })),
+            invoked: Nanos(invoked),
+            returned: Some(Nanos(returned)),
             session: None,
             node: None,
             version: None,

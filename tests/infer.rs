@@ -1,5 +1,6 @@
 //! Dependency edges: the ones that data prove, and no others.
 
+#![expect(clippy::print_stdout, reason = "a test says what it skips")]
 #![expect(dead_code, reason = "the plain histories are shared with other tests")]
 
 #[path = "oracle/plain.rs"]

@@ -175,6 +175,39 @@ fn weakness_7_an_incompatible_order_spoils_its_own_key_only() {
 }
 
 #[test]
+fn what_a_transaction_appended_itself_may_be_committed_after_the_appends_of_others() {
+    let txns = [
+        ("ok", r#"[["r","x",[]],["append","x",1],["r","x",[1]]]"#),
+        ("ok", r#"[["append","x",2]]"#),
+        ("ok", r#"[["r","x",[2,1]]]"#),
+    ];
+    let found = verdicts(&concurrent(&txns));
+    for property in [Property::Inco, Property::Rc, Property::Ra, Property::Tcc, Property::Pc] {
+        assert_eq!(of(&found, property).status, Status::Valid, "{property:?}");
+    }
+    assert_eq!(of(&found, Property::Psi).status, Status::Invalid, "an update is lost");
+    // What another reads is committed.
+    let shown = concurrent(&[txns[0], txns[1], txns[2], ("ok", r#"[["r","x",[1]]]"#)]);
+    assert!(violated(&shown, Property::Inco));
+}
+
+#[test]
+fn appends_of_a_transaction_are_shown_as_it_made_them() {
+    for list in ["[2,1]", "[2]", "[1,3,2]", "[1]"] {
+        let read = format!(r#"[["r","x",{list}]]"#);
+        let history = concurrent(&[
+            ("ok", r#"[["append","x",1],["append","x",2]]"#),
+            ("ok", r#"[["append","x",3]]"#),
+            ("ok", &read),
+        ]);
+        let found = verdicts(&history);
+        for property in [Property::Rc, Property::Psi, Property::Ser] {
+            assert_eq!(of(&found, property).status, Status::Invalid, "{list} {property:?}");
+        }
+    }
+}
+
+#[test]
 fn weakness_8_a_store_that_never_shows_a_write_stays_cheap() {
     let count = 3_000;
     let mut lines: Vec<String> = (0..count)

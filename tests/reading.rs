@@ -113,6 +113,36 @@ fn lines_of_json_read_the_same() {
     assert!(torn.warnings()[0].contains("line 8000"), "{:?}", torn.warnings());
 }
 
+/// Whole operations, one a line, some of them indeterminate.
+#[test]
+fn operations_read_the_same() {
+    let mut random = Random::stream(5, "reading");
+    let lines: Vec<String> = (0..12_000_u64)
+        .map(|op| {
+            let (process, key, invoked) = (op % 7, random.below(100), 10 * op);
+            let (kind, returned) = match random.below(20) {
+                0 => ("info", "null".to_owned()),
+                _ => ("ok", (invoked + random.below(60)).to_string()),
+            };
+            let process = if kind == "info" { 100 + op } else { process };
+            let body = match random.below(3) {
+                0 => format!("\"f\":\"w\",\"k\":\"k{key}\",\"v\":{op}"),
+                1 => format!("\"f\":\"r\",\"k\":\"k{key}\",\"v\":null"),
+                _ => format!(
+                    "\"f\":\"txn\",\"v\":[[\"r\",\"l{key}\",[1,2,3]],[\"append\",\"l{key}\",{op}]]"
+                ),
+            };
+            format!(
+                "{{\"i\":{op},\"p\":{process},\"s\":{op},\"type\":\"{kind}\",\"inv\":{invoked},\"ret\":{returned},{body}}}"
+            )
+        })
+        .collect();
+    let text = lines.join("\n");
+    assert!(text.len() > 5 << 17, "{} bytes are too few parts", text.len());
+    let history = assert_all_read_the_same(&text, Format::Operations);
+    assert_eq!(history.len(), 12_000);
+}
+
 #[test]
 fn what_is_wrong_is_found_at_its_line() {
     for (mut lines, format) in [(edn_lines(), Format::Edn), (json_lines(), Format::Jsonl)] {

@@ -1,6 +1,10 @@
 //! Session guarantees: against exhaustion, against the examples, and witnesses judged alone.
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how its cases are spread")]
 
+#[path = "oracle/cases.rs"]
+mod cases;
+#[path = "oracle/compared.rs"]
+mod compared;
 #[path = "oracle/sessions.rs"]
 mod exhaustion;
 #[path = "oracle/plain.rs"]
@@ -8,7 +12,9 @@ mod plain;
 
 use std::collections::BTreeSet;
 
-use plain::{Plain, Step, build, examples, load};
+use cases::cases;
+use compared::tell;
+use plain::{Plain, Step, build, judge_examples, load};
 use rashomon::check::{Assumption, Limits, Property, Status, Verdict, session};
 use rashomon::history::{History, SessionId};
 use rashomon::model::{Function, Kind, Random};
@@ -227,7 +233,7 @@ fn set_of(properties: &[Property]) -> u8 {
 }
 
 /// Compares one history with exhaustion and replays every witness. Returns which sets hold.
-fn compare(plain: &[Plain]) -> u16 {
+fn compare(plain: &[Plain]) -> (u16, [Status; 8]) {
     let history = build(plain);
     let verdicts = session::check(&history, &limits());
     let truth = exhaustion::satisfied(plain);
@@ -278,19 +284,22 @@ fn compare(plain: &[Plain]) -> u16 {
             }
         }
     }
-    truth
+    (truth, PROPERTIES.map(|(property, _)| status(&verdicts, property)))
 }
 
 /// Compares many histories; in at least a tenth of them each property holds, and in hundreds it
 /// is violated although the reads have some view.
-fn compare_many(family: Family, count: u64, rarely_violated: &[Property]) {
-    let truths: Vec<u16> = (0..count)
+fn compare_many(family: Family, rarely_violated: &[Property]) {
+    let count = cases(100_000);
+    let told: Vec<(u16, [Status; 8])> = (0..count)
         .into_par_iter()
         .map(|seed| {
             compare(&random_history(&mut Random::stream(seed, &format!("{family:?}")), family))
         })
         .collect();
-    for (property, set) in PROPERTIES {
+    let truths: Vec<u16> = told.iter().map(|told| told.0).collect();
+    for (at, (property, set)) in PROPERTIES.into_iter().enumerate() {
+        tell(property, &format!("{family:?}"), told.iter().map(|told| told.1[at]));
         let holds = truths.iter().filter(|truth| **truth & 1 << set != 0).count() as f64;
         let share = holds / count as f64;
         println!("{family:?} {}: holds in {:.1} %", property.id(), 100.0 * share);
@@ -308,62 +317,46 @@ fn compare_many(family: Family, count: u64, rarely_violated: &[Property]) {
 #[test]
 fn registers_agree_with_exhaustion() {
     // Single reads of single registers can break neither alone.
-    compare_many(Family::Registers, 100_000, &[Property::Mw, Property::Wfr]);
+    compare_many(Family::Registers, &[Property::Mw, Property::Wfr]);
 }
 
 #[test]
 fn updates_agree_with_exhaustion() {
-    compare_many(Family::Updates, 100_000, &[Property::Mw, Property::Wfr]);
+    compare_many(Family::Updates, &[Property::Mw, Property::Wfr]);
 }
 
 #[test]
 fn lists_agree_with_exhaustion() {
-    compare_many(Family::Lists, 100_000, &[]);
+    compare_many(Family::Lists, &[]);
 }
 
 #[test]
 fn sets_agree_with_exhaustion() {
-    compare_many(Family::Sets, 100_000, &[]);
+    compare_many(Family::Sets, &[]);
 }
 
 #[test]
 fn snapshots_agree_with_exhaustion() {
-    compare_many(Family::Snapshots, 100_000, &[Property::Wfr]);
+    compare_many(Family::Snapshots, &[Property::Wfr]);
 }
 
 #[test]
 fn examples_get_their_verdicts() {
-    let Some(examples) = examples() else {
-        println!("skipped: the examples of the specification are not here");
-        return;
-    };
-    let mut judged = 0;
-    for (file, history, verdicts) in examples {
-        let ours = session::check(&history, &Limits::default());
+    let check = |history: &_| session::check(history, &Limits::default());
+    let properties = PROPERTIES.map(|(property, _)| property);
+    let judged = judge_examples(&properties, check, |file, history, verdict, holds| {
+        let verdict = verdict.expect("a verdict a property");
         // Where no session has any view, the specification wants to hear of that instead.
-        let no_view = ["TORN-bad.jsonl", "FR-bad.jsonl", "G0-bad.jsonl"].contains(&file.as_str());
-        for (id, holds) in verdicts {
-            let Some(property) =
-                Property::from_name(&id).filter(|one| PROPERTIES.iter().any(|(p, _)| p == one))
-            else {
-                continue;
-            };
-            judged += 1;
-            let status = status(&ours, property);
-            let reason =
-                ours.iter().find(|one| one.property == property).and_then(|one| one.reason.clone());
-            if no_view && !holds {
-                assert_eq!(status, Status::Unknown, "{file} {id}");
-            } else if !holds {
-                assert_eq!(status, Status::Invalid, "{file} {id}: {reason:?}");
-            } else if !history.txns().any(|txn| txn.is_ok() && txn.read().is_some()) {
-                assert_eq!(status, Status::Unknown, "{file} {id}");
-            } else {
-                assert_eq!(status, Status::Valid, "{file} {id}: {reason:?}");
-            }
-        }
-    }
-    assert!(judged > 300, "{judged} verdicts compared");
+        let no_view = ["TORN-bad.jsonl", "FR-bad.jsonl", "G0-bad.jsonl"].contains(&file);
+        let reads = history.txns().any(|txn| txn.is_ok() && txn.read().is_some());
+        let expected = match (holds, no_view, reads) {
+            (false, true, _) | (true, _, false) => Status::Unknown,
+            (false, false, _) => Status::Invalid,
+            (true, _, true) => Status::Valid,
+        };
+        assert_eq!(verdict.status, expected, "{file} {verdict:?}");
+    });
+    assert!(judged.is_none_or(|judged| judged > 300), "{judged:?} verdicts compared");
 }
 
 /// Checks one history given in the operation form and returns the first anomaly of a property.

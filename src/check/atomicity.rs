@@ -10,7 +10,8 @@ use crate::check::two_atomicity::{Write, is_two_atomic};
 use crate::history::{History, KeyId, Rank, Txn, TxnId, ValueId};
 use crate::model::{Function, Kind, Nanos};
 
-/// How far the reads of a register, or of several, are from linearizable.
+/// How far the reads of a register or list, or of several, are from linearizable. What is updated by
+/// `rmw` or `cas` has none: what an update read is no version it could have read as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Atomicity {
     /// The least Δ such that the history is linearizable if every read is moved to begin Δ earlier:
@@ -238,7 +239,7 @@ impl Register {
 }
 
 /// The single access of an operation, if it is of this kind and to this key.
-fn only(txn: Txn<'_>, key: KeyId, function: Function) -> Option<ValueId> {
+pub(super) fn only(txn: Txn<'_>, key: KeyId, function: Function) -> Option<ValueId> {
     let mut accesses = txn.accesses();
     let access = accesses.next().filter(|one| one.key == key && one.function == function)?;
     accesses.next().is_none().then_some(access.value)

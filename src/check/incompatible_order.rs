@@ -6,23 +6,29 @@ use rustc_hash::FxHashSet;
 
 use crate::check::tally::Tally;
 use crate::check::words::{key_name, read_phrase, shown};
+use crate::check::writers::version_read;
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Datatype, History, KeyId, TxnId, ValueId};
 use crate::model::Function;
 
 /// Whether of any two reads of a list one is a prefix of the other; `None` where there are no lists.
 ///
-/// Every read is compared with the longest of its list, of which it must be a prefix. A list is a
+/// What a transaction appended itself before it reads is no part of the version that it read: others
+/// may yet be committed before it. Every read is compared with the longest of its list, of which it must be a prefix. A list is a
 /// node of a tree, so that costs one look-up a read: O(reads + length of the longest). A version
 /// that is no prefix counts once, however many read it.
 pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
     history.keys().find(|key| history.datatype(*key) == Datatype::List)?;
     let mut versions: BTreeMap<(KeyId, ValueId), TxnId> = BTreeMap::new();
     for txn in history.txns().filter(|txn| txn.is_ok()) {
-        for access in txn.accesses().filter(|access| access.function == Function::Read) {
+        for (at, access) in txn.accesses().enumerate() {
             let is_list = history.datatype(access.key) == Datatype::List;
-            if is_list && history.values().is_list(access.value) {
-                versions.entry((access.key, access.value)).or_insert(txn.id);
+            if access.function == Function::Read
+                && is_list
+                && history.values().is_list(access.value)
+            {
+                let version = version_read(history, txn, at, access);
+                versions.entry((access.key, version)).or_insert(txn.id);
             }
         }
     }

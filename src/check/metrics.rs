@@ -182,7 +182,7 @@ pub struct Staleness {
     /// clock.
     pub visible: Option<Latency>,
     /// How far from linearizable the registers are whose values are written once each, and by
-    /// plain writes; absent if there is none.
+    /// plain writes, and the lists to which each element is appended once; absent if there is none.
     pub atomicity: Option<Atomicity>,
     /// `t(r)` of the stale reads: how long ago the oldest version they missed had been
     /// acknowledged. Absent without a clock.

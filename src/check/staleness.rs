@@ -5,6 +5,7 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::check::atomicity::{self, Atomicity};
+use crate::check::list_atomicity;
 use crate::check::metrics::{StaleRead, Staleness, Times};
 use crate::history::{Datatype, History, KeyId, Rank, TxnId, ValueId};
 use crate::model::{Function, Kind, Nanos};
@@ -17,12 +18,16 @@ pub(super) fn measure(history: &History, broken: Option<&[Range<Nanos>]>) -> Opt
     let (mut times, mut behind, mut worst) = (Times::default(), Vec::new(), None::<StaleRead>);
     let mut atomicity: Option<Atomicity> = None;
     for key in history.keys() {
-        let of_key = atomicity::measure(history, key, by_key.group(key.0));
+        let txns = by_key.group(key.0);
+        let of_key = match history.datatype(key) {
+            Datatype::List => list_atomicity::measure(history, key, txns),
+            _ => atomicity::measure(history, key, txns),
+        };
         atomicity = match (atomicity, of_key) {
             (Some(one), Some(other)) => Some(one.join(other)),
             (one, other) => one.or(other),
         };
-        let Some(object) = Object::new(history, key, by_key.group(key.0)) else { continue };
+        let Some(object) = Object::new(history, key, txns) else { continue };
         reads += object.reads.len() as u64;
         for mut stale in object.stale(history) {
             match broken {

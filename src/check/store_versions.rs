@@ -44,7 +44,7 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
         tally.verdict("versions were given only for what is not done to one register alone");
     if fallen > 0 && !limits.assume.contains(&Assumption::WritesInRealTimeOrder) {
         verdict.reason = Some(format!(
-            "{fallen} acknowledged writes have a lower version than one acknowledged before they were \
+            "{fallen} of the acknowledged writes got a lower version than one acknowledged before it was \
              invoked: no failure unless writes in real-time order were assumed"
         ));
     }

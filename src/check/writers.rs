@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::history::{Access, Datatype, History, KeyId, TxnId, ValueId};
+use crate::history::{Access, Datatype, History, KeyId, Txn, TxnId, ValueId};
 use crate::model::Function;
 
 /// For every value written to a register, appended to a list or added to a set: who tried to,
@@ -107,4 +107,19 @@ pub(super) fn observed(history: &History, access: Access) -> Vec<ValueId> {
         Datatype::Register => vec![access.value],
         _ => values.elements(access.value),
     }
+}
+
+/// The version of a list that an operation's read at a place showed: without the appends that it had
+/// made itself, which others may yet be committed before.
+pub(super) fn version_read(history: &History, txn: Txn<'_>, at: usize, read: Access) -> ValueId {
+    let mut version = read.value;
+    while let Some((shorter, last)) = history.values().split(version)
+        && txn
+            .accesses()
+            .take(at)
+            .any(|own| own.key == read.key && own.value == last && writes_value(history, own))
+    {
+        version = shorter;
+    }
+    version
 }

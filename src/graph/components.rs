@@ -54,6 +54,11 @@ impl Components {
 /// number a node ("A space-efficient algorithm for finding strongly connected components", 2016),
 /// with the recursion turned into a stack. O(nodes + edges) time; at most 20 bytes a node.
 pub fn components(graph: &Graph) -> Components {
+    components_by(graph, |_| true)
+}
+
+/// The components if only the edges of certain kinds are there.
+pub(super) fn components_by(graph: &Graph, is_there: impl Fn(u8) -> bool) -> Components {
     const OPEN: u32 = u32::MAX;
     let n = graph.len();
     // The smallest visit number known to be reachable; 0 before the visit.
@@ -75,8 +80,11 @@ pub fn components(graph: &Graph) -> Components {
         while let Some((node, next, visit)) = path.last_mut() {
             let (node, visit) = (*node, *visit);
             if (*next as usize) < graph.range(node).1 {
-                let (to, _) = graph.edge(*next as usize);
+                let (to, kinds) = graph.edge(*next as usize);
                 *next += 1;
+                if !is_there(kinds) {
+                    continue;
+                }
                 if low[to as usize] == 0 {
                     visits += 1;
                     low[to as usize] = visits;

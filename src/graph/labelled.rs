@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::graph::components::components_by;
 use crate::graph::{Arc, Components, Graph, components};
 
 /// Where the marked edges of a cycle may stand.
@@ -77,23 +78,14 @@ pub fn labelled_cycles(graph: &Graph, pattern: Pattern, keep: usize, steps: u64)
     }
 }
 
-/// The part of a graph whose edges are of these kinds.
-fn part(graph: &Graph, kinds: u8) -> Graph {
-    let mut arcs = Vec::new();
-    for from in 0..graph.len() as u32 {
-        for (to, all) in graph.edges(from).filter(|edge| edge.1 & kinds != 0) {
-            arcs.push(Arc { from, to, kinds: all & kinds });
-        }
-    }
-    Graph::new(graph.len(), &arcs)
-}
-
 /// The product of a graph with the automaton that allows no marked edge after another: node `2 v` is
-/// `v` reached by another edge, `2 v + 1` is `v` reached by a marked one.
+/// `v` reached by another edge, `2 v + 1` is `v` reached by a marked one. Only of edges inside the
+/// components of all edges of the pattern: no cycle leaves them.
 fn product(graph: &Graph, pattern: Pattern) -> Graph {
     let mut arcs = Vec::new();
+    let whole = components_by(graph, |kinds| kinds & (pattern.marked | pattern.others) != 0);
     for from in 0..graph.len() as u32 {
-        for (to, kinds) in graph.edges(from) {
+        for (to, kinds) in graph.edges(from).filter(|edge| whole.same(from, edge.0)) {
             if kinds & pattern.others != 0 {
                 arcs.push(Arc { from: 2 * from, to: 2 * to, kinds: 1 });
                 arcs.push(Arc { from: 2 * from + 1, to: 2 * to, kinds: 1 });
@@ -134,7 +126,7 @@ impl<'g> Search<'g> {
     fn new(graph: &'g Graph, pattern: Pattern) -> Self {
         let components = match pattern.shape {
             Shape::Some | Shape::Adjacent => {
-                components(&part(graph, pattern.marked | pattern.others))
+                components_by(graph, |kinds| kinds & (pattern.marked | pattern.others) != 0)
             }
             Shape::One | Shape::Apart => components(&product(graph, pattern)),
         };

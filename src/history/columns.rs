@@ -523,6 +523,8 @@ impl fmt::Display for Txn<'_> {
             };
         }
         match self.kind() {
+            // Without a clock all times are zero.
+            Kind::Ok if self.returned_at() == Nanos(0) => Ok(()),
             Kind::Ok => write!(f, ", {} to {}", self.invoked_at(), self.returned_at()),
             Kind::Fail => write!(f, ", failed, {} to {}", self.invoked_at(), self.returned_at()),
             _ => write!(f, ", unknown outcome, from {}", self.invoked_at()),

@@ -19,12 +19,20 @@ pub(super) fn lack(property: Property, plan: &Plan) -> Option<String> {
     if matches!(property, Property::Awl | Property::Ec) && !finals {
         return Some("no final reads, `phases.final = [\"read\"]`".to_owned());
     }
-    if property == Property::Lus && !rows.iter().any(|row| updates(row)) && !reads_and_writes(plan)
+    if property == Property::Lus && !rows.iter().any(|row| updates(row)) {
+        let what = "no operation updates what it has read (`cas`, `rmw` or `increment`)";
+        return Some(what.to_owned());
+    }
+    let speaks_of_objects =
+        matches!(property, Property::Lin | Property::Ryw | Property::Mr | Property::Sess3);
+    if speaks_of_objects
+        && rows.iter().filter(|row| row.writes).all(|row| row.family == Family::Bank)
     {
-        return Some(
-            "no operation updates what it has read (`cas`, `rmw`, `increment` or a `txn`)"
-                .to_owned(),
-        );
+        return Some("it speaks of single objects, and a bank is none".to_owned());
+    }
+    let removes = || rows.iter().any(|row| row.function == Function::Remove);
+    if property == Property::Res && !finals && !removes() {
+        return Some("no operation is `remove`, and there are no final reads".to_owned());
     }
     if !finals && !rows.iter().any(|row| row.reads) {
         return Some("no operation reads".to_owned());
@@ -60,16 +68,30 @@ fn datatype(property: Property) -> &'static [Function] {
     use Property as P;
     const VALUES: &[Function] = &[F::Write, F::Cas, F::Rmw, F::Append, F::Add];
     match property {
-        P::Reg | P::Vers => &[F::Write, F::Cas, F::Rmw],
-        P::Inco => &[F::Append],
+        P::Vers => &[F::Write, F::Cas, F::Rmw],
+        P::Inco | P::DirtyUpdate => &[F::Append],
+        P::Reg | P::Seq | P::Coh => {
+            &[F::Write, F::Cas, F::Rmw, F::Append, F::Add, F::Remove, F::Increment]
+        }
         P::Dupel => &[F::Append, F::Add],
         P::Cnt => &[F::Increment],
         P::SetLost | P::SetStale => &[F::Add],
-        P::Res => &[F::Remove, F::Cas, F::Rmw],
-        P::Thin | P::G1a | P::Fut | P::Awl | P::Seq | P::Coh | P::Pram | P::Cc | P::Cm | P::Ccv => {
-            VALUES
-        }
-        P::Cp | P::CpS | P::Mw | P::Wfr | P::MrMw | P::MrWfr | P::Sess4 => VALUES,
+        P::Res => &[F::Remove, F::Write, F::Cas, F::Rmw],
+        P::Thin
+        | P::G1a
+        | P::Fut
+        | P::Awl
+        | P::Pram
+        | P::Cc
+        | P::Cm
+        | P::Ccv
+        | P::Cp
+        | P::CpS
+        | P::Mw
+        | P::Wfr
+        | P::MrMw
+        | P::MrWfr
+        | P::Sess4 => VALUES,
         _ => &[],
     }
 }
@@ -84,8 +106,37 @@ fn transactions(property: Property, plan: &Plan) -> Option<String> {
     }
     let is_transactional =
         matches!(property, P::Torn | P::Fr) || P::Int <= property && property <= P::Sser;
-    (is_transactional && several().next().is_none())
-        .then(|| "no operation is a `txn` of several operations".to_owned())
+    if is_transactional && several().next().is_none() {
+        return Some("no operation is a `txn` of several operations".to_owned());
+    }
+    if property == P::Torn && !plan.operations.iter().any(|one| writes_rows(one, plan.keys.fields))
+    {
+        return Some("no `txn` writes all fields of a key".to_owned());
+    }
+    (property == P::Fr && !several().any(|one| writes_several(one, plan.keys.fields)))
+        .then(|| "no `txn` writes several keys".to_owned())
+}
+
+/// Whether a run seldom decides a property for which it has the evidence: mostly nobody can say in
+/// time whether it holds, unless something stronger does.
+pub(super) fn is_seldom_decided(property: Property, plan: &Plan) -> bool {
+    use Function as F;
+    use Property as P;
+    let several = || plan.operations.iter().filter(|one| is_several(one, plan.keys.fields));
+    let does = |functions: &[Function]| {
+        let mut rows = plan.operations.iter().flat_map(Operation::rows);
+        rows.any(|row| functions.contains(&row.function))
+    };
+    // A register that is written over tells nothing of the order of its versions.
+    let is_overwritten = plan.keys.writes != Some(1) && does(&[F::Write, F::Cas, F::Rmw]);
+    match property {
+        P::Reg => several().next().is_some(),
+        P::Coh => several().any(is_mixed),
+        P::Pram => !does(&[F::Write, F::Cas, F::Rmw]),
+        P::Cp => is_overwritten && (does(&[F::Cas, F::Rmw]) || several().next().is_some()),
+        P::CpS => is_overwritten,
+        _ => false,
+    }
 }
 
 fn named(functions: &[Function]) -> String {
@@ -102,16 +153,22 @@ fn updates(row: &OperationRow) -> bool {
     matches!(row.function, Function::Cas | Function::Rmw) || row.family == Family::Counter
 }
 
-/// Whether some transaction may read a key and write the same one.
-fn reads_and_writes(plan: &Plan) -> bool {
-    plan.operations.iter().any(|operation| match &operation.body {
+/// Whether a transaction writes all fields, where a key has so many.
+fn writes_rows(operation: &Operation, fields: u32) -> bool {
+    let is_row = |part: &Part| part.function != Function::Read && part.field == Field::All;
+    fields > 1 && matches!(&operation.body, Body::Parts(parts) if parts.iter().any(is_row))
+}
+
+/// Whether a transaction may write several keys or fields, where a key has so many.
+fn writes_several(operation: &Operation, fields: u32) -> bool {
+    let writes = |function: &Function| *function != Function::Read;
+    match &operation.body {
         Body::Parts(parts) => {
-            parts.iter().filter(|part| part.function == Function::Read).any(|read| {
-                parts.iter().any(|part| part.key == read.key && part.function != Function::Read)
-            })
+            writes_rows(operation, fields)
+                || parts.iter().filter(|part| writes(&part.function)).count() > 1
         }
-        Body::Random { longest, .. } => *longest > 1 && is_mixed(operation),
-    })
+        Body::Random { functions, longest, .. } => *longest > 1 && functions.iter().any(writes),
+    }
 }
 
 /// Whether a transaction may do more than one thing, where a key has so many fields.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use rashomon::history::{Access, Builder, History, Operation};
-use rashomon::model::{Function, Kind, Nanos, Process, Random, Value};
+use rashomon::model::{Function, Kind, Random, Value};
+
+use crate::operation::operation;
 
 /// Which element is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +70,8 @@ pub(crate) fn build(order: Order, deeds: &[Deed]) -> History {
         let function = order.function(deed.act);
         let access =
             Access { function, key: builder.key(&"q".into()), value: builder.value(&value) };
-        let operation = Operation {
-            index: Some(number),
-            process: Process(number),
-            kind: deed.kind,
-            function,
-            invoked: Nanos::from_millis(deed.invoked),
-            returned: (deed.returned != u64::MAX).then(|| Nanos::from_millis(deed.returned)),
-            session: None,
-            node: None,
-            version: None,
-            is_final: deed.is_final,
-        };
+        let made = operation(number, function, deed.kind, deed.invoked, deed.returned);
+        let made = Operation { is_final: deed.is_final, ..made };
         // What an indeterminate take would have returned nobody knows.
         let is_answer = deed.kind == Kind::Ok || matches!(deed.act, Act::Put(_));
         let access = if is_answer {
@@ -87,7 +79,7 @@ pub(crate) fn build(order: Order, deeds: &[Deed]) -> History {
         } else {
             Access { value: rashomon::history::ValueId::UNKNOWN, ..access }
         };
-        builder.operation(operation, &[access]).expect("well-formed");
+        builder.operation(made, &[access]).expect("well-formed");
     }
     builder.finish().expect("well-formed")
 }

@@ -2,7 +2,9 @@
 //! with the checkers.
 
 use rashomon::history::{Access, Builder, History, Operation, ValueId};
-use rashomon::model::{Function, Kind, Nanos, Process, Random, Value};
+use rashomon::model::{Function, Kind, Random, Value};
+
+use crate::operation::operation;
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +48,9 @@ pub(crate) fn build(deeds: &[Deed]) -> History {
         let is_answer = deed.kind == Kind::Ok || function == Function::Release;
         let value = if is_answer { builder.value(&value) } else { ValueId::UNKNOWN };
         let access = Access { function, key: builder.key(&"L".into()), value };
-        let operation = Operation {
-            index: Some(number),
-            process: Process(number),
-            kind: deed.kind,
-            function,
-            invoked: Nanos::from_millis(deed.invoked),
-            returned: (deed.returned != u64::MAX).then(|| Nanos::from_millis(deed.returned)),
-            session: Some(deed.session),
-            node,
-            version: None,
-            is_final: false,
-        };
-        builder.operation(operation, &[access]).expect("well-formed");
+        let made = operation(number, function, deed.kind, deed.invoked, deed.returned);
+        let made = Operation { session: Some(deed.session), node, ..made };
+        builder.operation(made, &[access]).expect("well-formed");
     }
     builder.finish().expect("well-formed")
 }

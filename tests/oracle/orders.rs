@@ -265,13 +265,14 @@ pub(crate) fn is_compatible(rows: &[Row]) -> bool {
 pub(crate) fn delta(rows: &[Row]) -> Option<u64> {
     let ok_reads = || possible_reads(rows);
     for read in ok_reads() {
-        let (_, key, value) = &read.steps[0];
-        let written = |row: &&Row| {
-            row.steps[0].0 == Function::Write && row.steps[0].1 == *key && row.steps[0].2 == *value
-        };
-        let from = rows.iter().filter(written).find(|row| row.kind != Kind::Fail);
-        if *value != Value::Null && from.is_none_or(|write| read.returned < write.invoked) {
-            return None;
+        let (_, key, shown) = &read.steps[0];
+        for value in parts(shown) {
+            let written =
+                |row: &&Row| row.writes() && row.steps[0].1 == *key && row.steps[0].2 == value;
+            let from = rows.iter().filter(written).find(|row| row.kind != Kind::Fail);
+            if from.is_none_or(|write| read.returned < write.invoked) {
+                return None;
+            }
         }
     }
     let mut candidates: Vec<u64> = ok_reads()
@@ -289,12 +290,21 @@ pub(crate) fn delta(rows: &[Row]) -> Option<u64> {
     })
 }
 
+/// The values that a read of a register or of a list shows.
+fn parts(shown: &Value) -> Vec<Value> {
+    match shown {
+        Value::Null => Vec::new(),
+        Value::List(items) => items.to_vec(),
+        value => vec![value.clone()],
+    }
+}
+
 fn possible_reads(rows: &[Row]) -> impl Iterator<Item = &Row> {
     rows.iter().filter(|row| row.kind == Kind::Ok && !row.writes())
 }
 
-/// KSTALE: the least k for which some order that keeps real time lets every read of a register show one
-/// of the k latest versions of its key.
+/// KSTALE: the least k for which some order that keeps real time lets every read of a register or list show
+/// one of the k latest versions of its key.
 pub(crate) fn k(rows: &[Row]) -> Option<u64> {
     let all = possible(rows);
     let must =
@@ -318,13 +328,20 @@ pub(crate) fn k(rows: &[Row]) -> Option<u64> {
             for at in (0..all.len()).filter(|at| done & 1 << at == 0 && waits[*at] & !done == 0) {
                 let (function, key, value) = &all[at].steps[0];
                 let mut after = state.clone();
-                let latest = after.entry(*key).or_insert_with(|| vec![Value::Null]);
+                let is_list = all.iter().any(|row| row.steps[0].0 == Function::Append);
+                let first = if is_list { Value::list([]) } else { Value::Null };
+                let latest = after.entry(*key).or_insert_with(|| vec![first]);
                 if *function == Function::Read {
                     if !latest.contains(value) {
                         continue;
                     }
                 } else {
-                    latest.push(value.clone());
+                    latest.push(match latest.last() {
+                        Some(Value::List(items)) => {
+                            Value::list(items.iter().cloned().chain([value.clone()]))
+                        }
+                        _ => value.clone(),
+                    });
                     if latest.len() > *k as usize {
                         latest.remove(0);
                     }

@@ -1,5 +1,6 @@
 //! Plain histories for the oracles, and how they become real ones. Shares no code with the checkers.
 
+use rashomon::check::{Property, Verdict};
 use rashomon::history::{Access, Builder, History, Operation};
 use rashomon::model::{Function, Kind, Nanos, Process, Value};
 use serde_json::Value as Json;
@@ -203,4 +204,29 @@ pub(crate) fn examples() -> Option<Vec<Example>> {
         }
     }
     Some(examples)
+}
+
+/// Compares what a checker says of the examples: `judge` is given the file, its history, the verdict on each
+/// of the properties that the specification judges there, and whether it holds. How many there were;
+/// `None` where there are no examples.
+pub(crate) fn judge_examples(
+    properties: &[Property],
+    check: impl Fn(&History) -> Vec<Verdict>,
+    mut judge: impl FnMut(&str, &History, Option<&Verdict>, bool),
+) -> Option<usize> {
+    let Some(examples) = examples() else {
+        println!("skipped: the examples of the specification are not here");
+        return None;
+    };
+    let mut judged = 0;
+    for (file, history, expected) in &examples {
+        let ours = check(history);
+        for (id, holds) in expected {
+            let property = Property::from_name(id).filter(|one| properties.contains(one));
+            let Some(property) = property else { continue };
+            judged += 1;
+            judge(file, history, ours.iter().find(|one| one.property == property), *holds);
+        }
+    }
+    Some(judged)
 }

@@ -1,7 +1,9 @@
 //! Multi-value registers by definition (ANOMALIES section 7). Shares no code with the checkers.
 
 use rashomon::history::{Access, Builder, History, Operation, ValueId};
-use rashomon::model::{Function, Kind, Nanos, Process, Random, Value};
+use rashomon::model::{Function, Kind, Random, Value};
+
+use crate::operation::operation;
 
 /// What an operation does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,19 +38,9 @@ pub(crate) fn build(deeds: &[Deed]) -> History {
         let is_known = function == Function::Put || deed.kind == Kind::Ok;
         let value = if is_known { builder.value(&value) } else { ValueId::UNKNOWN };
         let access = Access { function, key: builder.key(&"x".into()), value };
-        let operation = Operation {
-            index: Some(number),
-            process: Process(number),
-            kind: deed.kind,
-            function,
-            invoked: Nanos::from_millis(deed.invoked),
-            returned: (deed.returned != u64::MAX).then(|| Nanos::from_millis(deed.returned)),
-            session: None,
-            node: None,
-            version: None,
-            is_final: deed.is_final,
-        };
-        builder.operation(operation, &[access]).expect("well-formed");
+        let made = operation(number, function, deed.kind, deed.invoked, deed.returned);
+        let made = Operation { is_final: deed.is_final, ..made };
+        builder.operation(made, &[access]).expect("well-formed");
     }
     builder.finish().expect("well-formed")
 }

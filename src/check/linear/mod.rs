@@ -2,11 +2,12 @@
 //! time and in which every object answers as it would to one client alone?
 //!
 //! It is local: a history has such an order if and only if each object has one, so keys are judged
-//! by themselves and in parallel; keys that transactions bind together are one object (`joint`). Where the written values tell which write was read, `chains` decides
-//! in linear time (`register`, `growing`), as do monitors of queues, stacks and priority queues
-//! (`container`) in O(n log n); everything else goes to the budgeted `search`. A
-//! certificate pass that replays the order of completion would read the same columns and look up the
-//! same values as the linear test (0.1 µs an operation), so there is none.
+//! by themselves and in parallel; keys that transactions bind together are one object (`joint`). Where
+//! the written values tell which write was read, `chains` decides in linear time (`register`,
+//! `growing`), as do monitors of queues, stacks and priority queues (`container`) in O(n log n);
+//! everything else goes to the budgeted `search`. A certificate pass that replays the order of
+//! completion would read the same columns and look up the same values as the linear test (0.1 µs an
+//! operation), so there is none.
 //!
 //! What counts: `fail` had no effect and constrains nothing, `info` may take effect at any later
 //! time or never (specification 1.2). A compare-and-set that failed proves nothing.
@@ -87,7 +88,10 @@ fn judge(object: &Object<'_>) -> Judgement {
             "{} is used as objects of several datatypes at once",
             object.name()
         )),
-        other => Judgement::Unknown(format!("no sequential specification of a {}", other.name())),
+        other => Judgement::Unknown(format!(
+            "an object of this kind ({}) has no sequential specification",
+            other.name()
+        )),
     }
 }
 

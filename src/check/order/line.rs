@@ -39,6 +39,30 @@ pub(super) struct Line {
     pub(super) seen_by: BTreeMap<TxnId, TxnId>,
 }
 
+impl Line {
+    /// Gives a place to indeterminate writes that nobody saw on this key, though somebody saw what their
+    /// transactions wrote elsewhere: they took place here too, after all that was read or in a
+    /// chain of their own. What those transactions read nobody knows. Whether any had no place yet.
+    pub(super) fn add_unseen(&mut self, history: &History, writes: &[(TxnId, TxnId)]) -> bool {
+        let before = self.slots.len();
+        for (write, seer) in writes {
+            if self.seen_by.contains_key(write) {
+                continue;
+            }
+            let slot = if history.datatype(self.key) == Datatype::Register {
+                self.layers.push(2);
+                Slot { chain: self.layers.len() as u32 - 1, layer: 0 }
+            } else {
+                Slot { chain: 0, layer: self.layers[0] - 1 }
+            };
+            self.slots.push((*write, slot));
+            self.seen_by.insert(*write, *seer);
+        }
+        self.slots.sort_unstable();
+        self.slots.len() > before
+    }
+}
+
 /// What data say of a key.
 #[derive(Debug)]
 pub(super) enum Shape {

@@ -25,8 +25,7 @@ use crate::check::tally::Tally;
 use crate::check::words::{deed, key_name};
 use crate::check::writers::Writers;
 use crate::check::{Anomaly, Limits, Property, Status, Step, Verdict};
-use crate::history::{Datatype, History, KeyId, Txn, TxnId};
-use crate::model::Kind;
+use crate::history::{Datatype, History, KeyId, TxnId};
 
 use closure::closed;
 use coherence::{Meetings, meetings};
@@ -67,24 +66,11 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     let sequential = if coherent.status == Status::Invalid {
         implied(&coherent)
     } else {
-        let doubt = if !history.keys().all(|key| known(&key)) {
-            Some("the history has objects of other kinds too, which may not fit in")
-        } else if history.txns().any(is_indeterminate_transaction) {
-            Some("a transaction of unknown outcome may have been seen on some of its keys only")
-        } else {
-            None
-        };
+        let doubt = (!history.keys().all(|key| known(&key)))
+            .then_some("the history has objects of other kinds too, which may not fit in");
         sequential(history, limits, &writers, parts, doubt, nothing)
     };
     vec![coherent, sequential]
-}
-
-/// Whether an operation may have written several keys: each line of a key has it only if somebody saw
-/// it there, though it took place on all of its keys or on none.
-fn is_indeterminate_transaction(txn: Txn<'_>) -> bool {
-    let mut keys = txn.accesses().map(|access| access.key);
-    let first = keys.next();
-    txn.kind() == Kind::Info && txn.writes() && keys.any(|key| Some(key) != first)
 }
 
 /// What is incoherent is not sequentially consistent either, for the same reasons.

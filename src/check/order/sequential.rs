@@ -16,6 +16,7 @@ use crate::check::writers::Writers;
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::graph::{CycleSpec, Graph, components, shortest_cycle, topological_order};
 use crate::history::{History, KeyId, TxnId};
+use crate::model::Function;
 
 /// The verdict on SEQ of a coherent history, by the parts of its keys. An order that was found proves
 /// nothing where there is a `doubt`.
@@ -43,6 +44,7 @@ pub(super) fn sequential(
     if is_open {
         return problem.searched();
     }
+    complete(history, &mut lines);
     match problem.decide(&lines, limits.search_steps) {
         Some(Decision::Exists) => match doubt {
             Some(reason) => Verdict::unknown(Property::Seq, reason),
@@ -114,12 +116,16 @@ impl Problem<'_> {
                 Shape::Open(_) | Shape::Unknown(_) => return false,
                 Shape::Line(line) => {
                     let met = meetings(self.history, &line);
-                    if !met.backwards.is_empty() || !circles(&line, &met.changes).is_empty() {
-                        return true;
-                    }
                     lines.push((line, met));
                 }
             }
+        }
+        complete(self.history, &mut lines);
+        let is_incoherent = |(line, met): &(Line, Meetings)| {
+            !met.backwards.is_empty() || !circles(line, &met.changes).is_empty()
+        };
+        if lines.iter().any(is_incoherent) {
+            return true;
         }
         matches!(self.decide(&lines, 100_000), Some(Decision::Impossible(_)))
     }
@@ -195,6 +201,26 @@ impl Problem<'_> {
                 let operations = fewer_reads(self.history, &txns, is_violation);
                 Verdict::invalid(Property::Seq, vec![self.told(operations)])
             }
+        }
+    }
+}
+
+/// Completes lines that were made key by key: an indeterminate transaction that somebody saw on one
+/// key took place on all.
+fn complete(history: &History, lines: &mut [(Line, Meetings)]) {
+    let mut seen: BTreeMap<KeyId, Vec<(TxnId, TxnId)>> = BTreeMap::new();
+    for (id, seer) in lines.iter().flat_map(|(line, _)| &line.seen_by) {
+        let accesses = history.txn(*id).accesses();
+        if accesses.len() > 1 {
+            for access in accesses.filter(|access| access.function != Function::Read) {
+                seen.entry(access.key).or_default().push((*id, *seer));
+            }
+        }
+    }
+    for (line, met) in lines {
+        let writes = seen.get(&line.key);
+        if writes.is_some_and(|writes| line.add_unseen(history, writes)) {
+            *met = meetings(history, line);
         }
     }
 }

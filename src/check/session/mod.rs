@@ -204,6 +204,12 @@ impl Search<'_> {
             if self.assume.is_empty() {
                 rest = self.certificate.rejected(guarantees, &rest);
             }
+            if rest.len() > 1 && self.question(rest[0], guarantees).share_an_order(&rest) {
+                for session in rest {
+                    kept.entry(session).or_default().push(guarantees);
+                }
+                continue;
+            }
             // As many at a time as may run side by side; fixed, so that the outcome is.
             const TOGETHER: usize = 4;
             for some in rest.chunks(TOGETHER) {
@@ -226,8 +232,8 @@ impl Search<'_> {
         }
     }
 
-    fn judge(&self, session: u32, guarantees: Guarantees) -> Judged {
-        let question = Question {
+    fn question(&self, session: u32, guarantees: Guarantees) -> Question<'_> {
+        Question {
             history: self.history,
             model: self.model,
             session,
@@ -235,7 +241,11 @@ impl Search<'_> {
             assume: self.assume,
             versions: self.versions,
             steps: steps(self.model, self.limits),
-        };
+        }
+    }
+
+    fn judge(&self, session: u32, guarantees: Guarantees) -> Judged {
+        let question = self.question(session, guarantees);
         match question.answer() {
             Answer::Exists => Judged::Kept,
             Answer::Spent => Judged::Open,

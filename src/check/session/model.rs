@@ -175,7 +175,8 @@ impl Model {
     /// The model of some operations alone, given in ascending order; `None` if one of them read from
     /// an operation that is not among them. Indeterminate writes that nobody reads any more go.
     pub(in crate::check) fn restrict(&self, ops: &[u32]) -> Option<Self> {
-        let reads_others = |op: &u32| self.read_from(*op).any(|one| ops.binary_search(&one).is_err());
+        let reads_others =
+            |op: &u32| self.read_from(*op).any(|one| ops.binary_search(&one).is_err());
         (!ops.iter().any(reads_others)).then(|| self.part(ops))
     }
 

@@ -87,10 +87,10 @@ impl Question<'_> {
             Answer::Exists => {}
             missing => return missing,
         }
+        self.own(&mut demands);
         self.base(&mut demands);
         self.assumed(&mut demands);
-        // Above the operations: what the session of each had read before it.
-        let graph = Graph::new(2 * self.model.len(), &demands.arcs);
+        let graph = self.graph(&demands);
         let components = components(&graph);
         let smallest = components.cyclic().into_iter().min_by_key(Vec::len);
         let Some(cycle) = smallest
@@ -99,6 +99,27 @@ impl Question<'_> {
             return Answer::Exists;
         };
         Answer::Cycle(self.name(&graph, &cycle, &demands))
+    }
+
+    /// Whether all these sessions have a view with one and the same order of writes: then each has
+    /// one. It costs what the answer for one of them costs; if not, each must be asked.
+    pub(super) fn share_an_order(&self, sessions: &[u32]) -> bool {
+        let mut demands = Demands::default();
+        for session in sessions {
+            let one = Self { session: *session, ..*self };
+            if !matches!(one.reads(&mut demands), Answer::Exists) {
+                return false;
+            }
+            one.own(&mut demands);
+        }
+        self.base(&mut demands);
+        self.assumed(&mut demands);
+        components(&self.graph(&demands)).cyclic().is_empty()
+    }
+
+    /// Above the operations stands what the session of each had read before it.
+    fn graph(&self, demands: &Demands) -> Graph {
+        Graph::new(2 * self.model.len(), &demands.arcs)
     }
 
     /// What the session's own reads demand.
@@ -210,6 +231,13 @@ impl Question<'_> {
         }
     }
 
+    /// What read your writes demands of the session's own writes.
+    fn own(&self, demands: &mut Demands) {
+        if self.guarantees.has(Guarantees::READ_YOUR_WRITES) {
+            self.key_by_key(self.session, |before, after| demands.add(before, after, OWN, after));
+        }
+    }
+
     /// What the guarantees demand of the writes of all sessions.
     fn base(&self, demands: &mut Demands) {
         let model = self.model;
@@ -219,9 +247,6 @@ impl Question<'_> {
                     demands.add(source, op, UPDATE, op);
                 }
             }
-        }
-        if self.guarantees.has(Guarantees::READ_YOUR_WRITES) {
-            self.key_by_key(self.session, |before, after| demands.add(before, after, OWN, after));
         }
         for session in 0..model.session_count() as u32 {
             if self.guarantees.has(Guarantees::MONOTONIC_WRITES) {

@@ -19,11 +19,8 @@ pub(super) fn witness(question: &Question<'_>, answer: &Answer) -> Option<(Guara
     let closed = with_sources(question.model, spoken.clone());
     // Large transactions read from each other until all are in it: then only the reads that the
     // conflict speaks of are kept. Fewer reads demand less, so what is refuted stays refuted.
-    let part: fn(&Model, &[u32]) -> Option<Model> = if closed.len() <= LARGEST {
-        Model::restrict
-    } else {
-        |model, ops| Some(model.part(ops))
-    };
+    let part: fn(&Model, &[u32]) -> Option<Model> =
+        if closed.len() <= LARGEST { Model::restrict } else { |model, ops| Some(model.part(ops)) };
     let ops = if closed.len() <= LARGEST { closed } else { with_lists(question.model, spoken) };
     let model = part(question.model, &ops)?;
     let (guarantees, assume) = smallest_sets(question, &model)?;
@@ -348,8 +345,21 @@ impl<'q> Story<'q> {
             told.push(one);
             seen.push(txn.id);
         }
-        format!("session {} {}", history.session_name(session), told.join(", then "))
+        format!("session {} {}", history.session_name(session), in_a_row(&told))
     }
+}
+
+/// Deeds one after another; of many only the first and the last, where the reason mostly is.
+fn in_a_row(deeds: &[String]) -> String {
+    const TOLD: usize = 6;
+    const FIRST: usize = 2;
+    if deeds.len() <= TOLD {
+        return deeds.join(", then ");
+    }
+    let (first, rest) = deeds.split_at(FIRST);
+    let (between, last) = rest.split_at(deeds.len() - TOLD);
+    let (first, last) = (first.join(", then "), last.join(", then "));
+    format!("{first}, then {} more, then {last}", between.len())
 }
 
 fn reads_the_same(one: Txn<'_>, other: Txn<'_>) -> bool {

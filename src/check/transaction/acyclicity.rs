@@ -6,6 +6,7 @@ use std::rc::Rc;
 use batsat::{Lit, Theory, TheoryArg, Var};
 use rustc_hash::FxHashSet;
 
+use crate::check::transaction::pruning::Pruning;
 use crate::graph::Graph;
 
 const NOTHING: u32 = u32::MAX;
@@ -220,6 +221,9 @@ pub(super) struct Theorem<'g> {
     pub(super) refused: Vec<bool>,
     /// The variables of every such cycle.
     pub(super) variables: FxHashSet<u32>,
+    /// What was certain before anything was chosen, and which of its edges are on such a cycle.
+    pub(super) pruning: &'g Pruning<'g>,
+    pub(super) followed: FxHashSet<(u32, u32)>,
     /// How many edges may be looked at.
     pub(super) budget: u64,
     spent: Rc<Cell<bool>>,
@@ -227,7 +231,12 @@ pub(super) struct Theorem<'g> {
 
 impl<'g> Theorem<'g> {
     /// `spent` becomes true as soon as the budget is.
-    pub(super) fn new(graph: Acyclic<'g>, budget: u64, spent: Rc<Cell<bool>>) -> Self {
+    pub(super) fn new(
+        graph: Acyclic<'g>,
+        pruning: &'g Pruning<'g>,
+        budget: u64,
+        spent: Rc<Cell<bool>>,
+    ) -> Self {
         let refused = vec![false; graph.position.len()];
         Self {
             graph,
@@ -236,8 +245,17 @@ impl<'g> Theorem<'g> {
             levels: Vec::new(),
             refused,
             variables: FxHashSet::default(),
+            pruning,
+            followed: FxHashSet::default(),
             budget,
             spent,
+        }
+    }
+
+    /// Takes note of an edge of a contradiction.
+    pub(super) fn note(&mut self, edge: (u32, u32)) {
+        if self.pruning.has_followed(edge) {
+            self.followed.insert(edge);
         }
     }
 }
@@ -255,6 +273,9 @@ impl Theory for Theorem<'_> {
             for (from, to) in &choice.edges[usize::from(!literal.sign())] {
                 let label = literal.var().idx() << 1 | u32::from(!literal.sign());
                 if let Err(closed) = self.graph.insert(*from, *to, label) {
+                    for pair in closed.nodes.windows(2) {
+                        self.note((pair[0], pair[1]));
+                    }
                     for node in closed.nodes {
                         self.refused[node as usize] = true;
                     }

@@ -106,19 +106,13 @@ impl Core {
         self.nodes[at as usize]
     }
 
-    /// Its cycles of a pattern, as nodes of the whole. What follows in time of what follows in time
-    /// follows in time: the nodes between are left out.
+    /// Its cycles of a pattern, as nodes of the whole.
     fn cycles(&self, graph: &Graph, pattern: Pattern, keep: usize) -> Found {
         let mut found = labelled_cycles(graph, pattern, keep, STEPS);
-        for cycle in &mut found.cycles {
-            let before = cycle.clone();
-            let mut entered = before.iter().map(|step| step.1).cycle().skip(before.len() - 1);
-            cycle.retain(|(_, kind)| entered.next() != Some(*kind) || kind & (SO | RT) == 0);
-            for (node, _) in cycle {
-                *node = self.nodes[*node as usize];
-            }
+        for (node, _) in found.cycles.iter_mut().flatten() {
+            *node = self.nodes[*node as usize];
         }
-        found.cycles.sort_by_key(Vec::len);
+        found.cycles.sort_by_key(|cycle| direct(cycle).len());
         found
     }
 
@@ -138,6 +132,14 @@ impl Core {
         }
         Graph::new(self.graph.len(), &arcs)
     }
+}
+
+/// A cycle without the nodes between: what follows in time of what follows in time follows in time.
+fn direct(cycle: &Cycle) -> Cycle {
+    let mut entered = cycle.iter().map(|step| step.1).cycle().skip(cycle.len() - 1);
+    let mut short = cycle.clone();
+    short.retain(|(_, kind)| entered.next() != Some(*kind) || kind & (SO | RT) == 0);
+    short
 }
 
 /// Judges the five classes, each without, with sessions and with real time. Of a class with sessions
@@ -176,7 +178,17 @@ fn judge(explain: &Explain<'_>, class: &Class, property: Property, found: &Found
         }
         return Verdict { reason: explain.gap(), ..Verdict::valid(property) };
     }
-    let anomaly = |cycle: &Cycle| explain.anomaly(property, class.kind, class.name, cycle);
+    let anomaly = |cycle: &Cycle| {
+        let mut anomaly = explain.anomaly(property, class.kind, class.name, &direct(cycle));
+        // That such a cycle is a simple one, and no two that cross, is seen with the nodes between.
+        if matches!(class.shape, Shape::Apart | Shape::Adjacent) {
+            let between = cycle.iter().map(|(node, _)| explain.committed.txns[*node as usize]);
+            anomaly.operations.extend(between);
+            anomaly.operations.sort_unstable();
+            anomaly.operations.dedup();
+        }
+        anomaly
+    };
     let anomalies = found.cycles.iter().map(anomaly).collect();
     let reason = "counted are the shortest cycles, at most one for each edge that makes them such";
     let count = found.count;

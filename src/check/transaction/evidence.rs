@@ -133,8 +133,6 @@ pub(super) struct Evidence<'h> {
 
 const AMBIGUOUS: &str = "a value was written more than once: it does not tell who wrote it";
 
-/// Why nothing is said to hold where the appends of one transaction are turned round.
-const TURNED: &str = "a list shows the appends of a transaction in another order than it made them";
 const OTHER_OBJECTS: &str = "transactions touch objects other than registers and lists";
 
 impl<'h> Evidence<'h> {
@@ -442,20 +440,29 @@ impl<'h> Evidence<'h> {
         for (key, (reader, elements)) in &elements_of {
             let chain = self.chains.entry(key.index() as u32).or_default();
             chain.shown_by = Some(*reader);
-            let mut place_of: FxHashMap<TxnId, usize> = FxHashMap::default();
+            // How many appends of each are shown so far: all in the order in which they were made.
+            let mut shown: FxHashMap<TxnId, usize> = FxHashMap::default();
             for value in elements {
                 read.insert((*key, *value));
-                if let Some(writer) = scan.writers.first(*key, *value) {
-                    let is_it = |one: Access| one.key == *key && one.value == *value;
-                    let place = history.txn(writer).accesses().position(is_it).unwrap_or(0);
-                    if place_of.insert(writer, place).is_some_and(|earlier| earlier > place) {
-                        self.doubt = Some(TURNED);
+                let Some(writer) = scan.writers.first(*key, *value) else { continue };
+                if scan.writers.is_ambiguous(*key, *value) {
+                    continue;
+                }
+                let before = shown.entry(writer).or_default();
+                let accesses = history.txn(writer).accesses();
+                let mut appends =
+                    accesses.filter(|one| one.key == *key && writes_value(history, *one));
+                if appends.clone().nth(*before).is_none_or(|one| one.value != *value) {
+                    if appends.any(|one| scan.writers.is_ambiguous(*key, one.value)) {
+                        self.doubt = Some(AMBIGUOUS);
+                    } else {
+                        let kind = "appends-out-of-order";
+                        let flaw = Flaw::of(history, kind, *key, *value, *reader, Some(writer));
+                        self.flaws.note(flaw);
                     }
                 }
-                if let Some(writer) = scan.writers.first(*key, *value)
-                    && !scan.writers.is_ambiguous(*key, *value)
-                    && scan.node_of[writer.index()] != NONE
-                {
+                *before += 1;
+                if scan.node_of[writer.index()] != NONE {
                     chain.order.push(scan.node_of[writer.index()]);
                 }
             }

@@ -2,9 +2,9 @@
 
 use crate::check::transaction::{Committed, Dependencies, Order, Source};
 use crate::check::words::{key_name, session_name, shown};
-use crate::check::writers::{Writers, writes_value};
+use crate::check::writers::{Writers, reads_value, version_read, writes_value};
 use crate::check::{Anomaly, Assumption, Edge, Limits, Property, Step};
-use crate::history::{Datatype, History, KeyId, Txn, TxnId, ValueId};
+use crate::history::{Access, Datatype, History, KeyId, Txn, TxnId, ValueId};
 
 /// Tells why one transaction must come before another.
 pub(super) struct Explain<'h> {
@@ -67,6 +67,9 @@ impl<'h> Explain<'h> {
             keys.extend(reason.key);
             let (from, to) = (self.txn(*from).id, self.txn(to).id);
             steps.push(Step { from, to, edge, why: reason.why });
+        }
+        for at in 0..operations.len() {
+            operations.extend(self.observer(operations[at], &operations));
         }
         operations.sort_unstable();
         operations.dedup();
@@ -282,14 +285,43 @@ impl<'h> Explain<'h> {
         self.appends(key, to).find(unread)
     }
 
-    /// Somebody who read the longest list of a key.
-    fn reader_of_longest(&self, key: KeyId) -> Option<TxnId> {
+    /// Somebody who read the longest list of a key, perhaps with own appends behind it.
+    pub(super) fn reader_of_longest(&self, key: KeyId) -> Option<TxnId> {
         let longest = self.dependencies.keys[key.index()].longest;
         let saw = |txn: &TxnId| {
             let txn = self.history.txn(*txn);
-            txn.is_ok() && txn.accesses().any(|one| one.key == key && one.value == longest)
+            let mut reads = txn.accesses().enumerate().filter(|(_, one)| {
+                txn.is_ok() && one.key == key && reads_value(self.history, *one)
+            });
+            reads.any(|(at, one)| version_read(self.history, txn, at, one) == longest)
         };
         self.committed.txns.iter().copied().find(saw)
+    }
+
+    /// Somebody who saw a write of an indeterminate transaction, which so was committed, unless one of
+    /// `among` did.
+    fn observer(&self, txn: TxnId, among: &[TxnId]) -> Option<TxnId> {
+        let history = self.history;
+        if history.txn(txn).is_ok() {
+            return None;
+        }
+        let writes: Vec<Access> =
+            history.txn(txn).accesses().filter(|one| writes_value(history, *one)).collect();
+        let is_seen = |read: Access| {
+            let mut writes = writes.iter().filter(|write| write.key == read.key);
+            writes.any(|write| match history.datatype(read.key) {
+                Datatype::List => history.values().backwards(read.value).any(|e| e == write.value),
+                _ => write.value == read.value,
+            })
+        };
+        let saw = |txn: &&TxnId| {
+            let txn = history.txn(**txn);
+            txn.is_ok() && txn.accesses().any(|one| reads_value(history, one) && is_seen(one))
+        };
+        if among.iter().any(|txn| saw(&txn)) {
+            return None;
+        }
+        self.committed.txns.iter().find(saw).copied()
     }
 }
 

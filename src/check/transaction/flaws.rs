@@ -68,6 +68,7 @@ impl Flaw {
         let story = match kind {
             "aborted-read" => "which an aborted transaction wrote",
             "intermediate-read" => "which its transaction wrote over again",
+            "appends-out-of-order" => "without what its transaction had appended before",
             "duplicated-element" => "twice, although it was appended once",
             _ => "which nobody wrote",
         };

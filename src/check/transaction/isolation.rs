@@ -20,6 +20,16 @@ use crate::history::History;
 pub fn check(history: &History, limits: &Limits, found: &[Verdict]) -> Vec<Verdict> {
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let committed = Committed::new(history, &writers);
+    levels(history, limits, (writers, committed), found)
+}
+
+/// Decides every level, of transactions that are known already.
+pub(super) fn levels(
+    history: &History,
+    limits: &Limits,
+    (writers, committed): (Writers, Committed),
+    found: &[Verdict],
+) -> Vec<Verdict> {
     let evidence = Evidence::new(history, &writers, &committed);
     drop((writers, committed));
     let proven = |verdict: &&Verdict| {

@@ -31,6 +31,7 @@ mod level;
 mod noncyclic;
 mod parallel;
 mod polygraph;
+mod pruning;
 mod skew;
 mod unseen;
 mod unserial;
@@ -59,27 +60,31 @@ pub fn check(history: &History, limits: &Limits) -> Vec<Verdict> {
     }
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let committed = Committed::new(history, &writers);
-    let dependencies = Dependencies::new(history, &writers, &committed, limits);
-    let explain = Explain {
-        history,
-        writers: &writers,
-        committed: &committed,
-        dependencies: &dependencies,
-        limits,
-    };
+    let mut verdicts = anomalies(history, &writers, &committed, limits);
+    let levels = isolation::levels(history, limits, (writers, committed), &verdicts);
+    verdicts.extend(levels);
+    verdicts
+}
+
+fn anomalies(
+    history: &History,
+    writers: &Writers,
+    committed: &Committed,
+    limits: &Limits,
+) -> Vec<Verdict> {
+    let dependencies = &Dependencies::new(history, writers, committed, limits);
+    let explain = Explain { history, writers, committed, dependencies, limits };
     let core = Core::new(&dependencies.graph);
     let mut verdicts = vec![
-        noncyclic::internal(history, &writers, limits),
-        noncyclic::intermediate(history, &writers, limits),
-        noncyclic::lost_update(history, &writers, &committed, limits),
-        noncyclic::dirty_update(history, &writers, &committed, &dependencies, limits),
+        noncyclic::internal(history, writers, limits),
+        noncyclic::intermediate(history, writers, limits),
+        noncyclic::lost_update(history, writers, committed, limits),
+        noncyclic::dirty_update(&explain, limits),
         cyclic_versions(&explain),
     ];
     verdicts.extend(cycles::check(&explain, &core, limits));
     verdicts.push(skew::long_fork(&explain, &core, limits));
     verdicts.push(skew::write_skew(&explain, &core, limits));
-    let levels = isolation::check(history, limits, &verdicts);
-    verdicts.extend(levels);
     verdicts
 }
 

@@ -4,7 +4,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::tally::Tally;
-use crate::check::transaction::{Committed, Dependencies, Order, Source};
+use crate::check::transaction::explain::Explain;
+use crate::check::transaction::{Committed, Order, Source};
 use crate::check::words::{deed, key_name, session_name, shown};
 use crate::check::writers::{Writers, reads_value, writes_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
@@ -190,13 +191,8 @@ pub(super) fn intermediate(history: &History, writers: &Writers, limits: &Limits
 
 /// Judges whether a committed append follows one that was aborted in a list that was read. O(length
 /// of the longest lists).
-pub(super) fn dirty_update(
-    history: &History,
-    writers: &Writers,
-    committed: &Committed,
-    dependencies: &Dependencies,
-    limits: &Limits,
-) -> Verdict {
+pub(super) fn dirty_update(explain: &Explain<'_>, limits: &Limits) -> Verdict {
+    let Explain { history, writers, committed, dependencies, .. } = *explain;
     let mut tally = Tally::new(Property::DirtyUpdate, limits);
     for (key, known) in history.keys().zip(&dependencies.keys) {
         if history.datatype(key) != Datatype::List || known.order == Order::Contradictory {
@@ -214,26 +210,23 @@ pub(super) fn dirty_update(
                 continue;
             }
             let Some(above) = above else { continue };
-            tally.violated(|| dirty(history, key, element, writer, above, known.longest));
+            tally.violated(|| dirty(explain, key, element, writer, above));
         }
     }
     tally.verdict("no lists in this history")
 }
 
 fn dirty(
-    history: &History,
+    explain: &Explain<'_>,
     key: KeyId,
     element: ValueId,
     aborted: TxnId,
     above: TxnId,
-    longest: ValueId,
 ) -> Anomaly {
+    let history = explain.history;
     let on_top = history.txn(above);
-    let saw = |txn: &Txn<'_>| {
-        txn.is_ok() && txn.accesses().any(|one| one.key == key && one.value == longest)
-    };
     let mut operations = vec![aborted, above];
-    operations.extend(history.txns().find(saw).map(|txn| txn.id));
+    operations.extend(explain.reader_of_longest(key));
     let sentence = format!(
         "{} appended to {} after the {} of #{}, which was aborted, and committed",
         session_name(history, on_top),
@@ -259,7 +252,7 @@ pub(super) fn lost_update(
         for read in committed.reads(node) {
             tally.judged();
             if committed.final_write(node, read.key).is_none()
-                || !is_one_version(history, writers, read.key, read.version, read.source)
+                || !is_one_version(history, writers, read.key, read.version)
             {
                 continue;
             }
@@ -284,19 +277,17 @@ pub(super) fn lost_update(
 }
 
 /// Whether whoever read a version certainly read the same one.
-fn is_one_version(
-    history: &History,
-    writers: &Writers,
-    key: KeyId,
-    version: ValueId,
-    source: Source,
-) -> bool {
+fn is_one_version(history: &History, writers: &Writers, key: KeyId, version: ValueId) -> bool {
     match history.datatype(key) {
         Datatype::Register if version == ValueId::NULL => {
             writers.first(key, ValueId::NULL).is_none()
         }
         Datatype::Register => !writers.is_ambiguous(key, version),
-        Datatype::List => source != Source::Unknown,
+        // A list that grows is the same only once, whatever became of who appended to it last.
+        Datatype::List => {
+            let last = history.values().split(version).map(|(_, last)| last);
+            last.is_none_or(|last| !writers.is_ambiguous(key, last))
+        }
         _ => false,
     }
 }

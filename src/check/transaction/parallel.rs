@@ -24,13 +24,14 @@ pub(super) struct Found {
     pub(super) steps: u64,
 }
 
-/// The cycles that contain one `rw` if the writers of each key are ordered as in `order`, which
-/// agrees with the edges.
+/// The first `most` cycles that contain one `rw` if the writers of each key are ordered as in `order`,
+/// which agrees with the edges.
 pub(super) fn contradictions(
     evidence: &Evidence<'_>,
     writers: &Rows<u32>,
     backward: &Graph,
     order: &[u32],
+    most: usize,
 ) -> Found {
     let n = evidence.len();
     let mut position = vec![0_u32; order.len()];
@@ -43,7 +44,6 @@ pub(super) fn contradictions(
             }
         }
     }
-    // Where each writer stands among those of its keys, in the order of its writes.
     let mut way = Way {
         evidence,
         backward,
@@ -54,6 +54,9 @@ pub(super) fn contradictions(
     };
     let mut clauses = Vec::new();
     for reader in 0..n as u32 {
+        if clauses.len() >= most {
+            break;
+        }
         for read in evidence.reads.row(reader) {
             let Some(next) = way.next(read.key, read.from) else { continue };
             if next == reader || position[next as usize] > position[reader as usize] {

@@ -18,6 +18,7 @@ use crate::check::transaction::certificate::{Pair, by_return, contradictions, gu
 use crate::check::transaction::evidence::{Evidence, INITIAL, Rows};
 use crate::check::transaction::level::{Known, Level, Model};
 use crate::check::transaction::parallel;
+use crate::check::transaction::pruning::Pruning;
 use crate::graph::{CycleSpec, Graph, components, shortest_cycle};
 
 /// What became of a question.
@@ -32,32 +33,23 @@ pub(super) enum Answer {
     Spent,
 }
 
-/// The certain edges of a level, and an order of its nodes that agrees with them.
-struct Certain {
-    forward: Graph,
-    backward: Graph,
-    order: Option<Vec<u32>>,
-}
-
-impl Certain {
-    fn new(evidence: &Evidence<'_>, level: Level) -> Self {
-        let Known { nodes, mut arcs, .. } = Known::new(evidence, level);
-        let forward = Graph::new(nodes, &arcs);
-        for arc in &mut arcs {
-            (arc.from, arc.to) = (arc.to, arc.from);
-        }
-        let backward = Graph::new(nodes, &arcs);
-        drop(arcs);
-        let roots = by_return(evidence).into_iter().map(|txn| level.model.commit(txn));
-        let order = guess(&backward, roots);
-        Self { forward, backward, order }
+/// The certain edges of a level turned round, and an order of its nodes that agrees with them.
+fn certain(evidence: &Evidence<'_>, level: Level) -> (Graph, Option<Vec<u32>>) {
+    let Known { nodes, mut arcs, .. } = Known::new(evidence, level);
+    for arc in &mut arcs {
+        (arc.from, arc.to) = (arc.to, arc.from);
     }
+    let backward = Graph::new(nodes, &arcs);
+    drop(arcs);
+    let roots = by_return(evidence).into_iter().map(|txn| level.model.commit(txn));
+    let order = guess(&backward, roots);
+    (backward, order)
 }
 
 /// Whether a guess of the order of transactions shows that a level holds; nothing is searched, and
 /// nothing follows where none does.
 pub(super) fn is_certified(evidence: &Evidence<'_>, level: Level) -> bool {
-    let Certain { backward, order, .. } = Certain::new(evidence, level);
+    let (backward, order) = certain(evidence, level);
     let writers = evidence.writers();
     order.is_some_and(|order| explains(evidence, &writers, level, &backward, &order))
 }
@@ -71,18 +63,20 @@ fn explains(
     backward: &Graph,
     order: &[u32],
 ) -> bool {
+    if level.model == Model::Parallel {
+        return parallel::contradictions(evidence, writers, backward, order, 1).clauses.is_empty();
+    }
     let is_explained =
         |order: &[u32]| contradictions(evidence, writers, level.model, order).is_empty();
-    level.model != Model::Parallel
-        && (is_explained(order)
-            || replayed(evidence, writers, level.model, backward, order)
-                .is_some_and(|order| is_explained(&order)))
+    is_explained(order)
+        || replayed(evidence, writers, level.model, backward, order)
+            .is_some_and(|order| is_explained(&order))
 }
 
 /// Decides; `steps` is how many edges may be looked at, and is what is left of them afterwards.
 pub(super) fn decide(evidence: &Evidence<'_>, level: Level, steps: &mut u64) -> Answer {
-    let Certain { forward, backward, order } = Certain::new(evidence, level);
-    let Some(order) = order else { return Answer::Cycle(cycle(&forward)) };
+    let (backward, order) = certain(evidence, level);
+    let Some(order) = order else { return Answer::Cycle(cycle(&backward)) };
     let writers = evidence.writers();
     if explains(evidence, &writers, level, &backward, &order) {
         return Answer::Holds;
@@ -95,22 +89,51 @@ pub(super) fn decide(evidence: &Evidence<'_>, level: Level, steps: &mut u64) -> 
         core.sort_unstable();
         return Answer::NoOrder(core);
     }
+    let readers = evidence.readers();
+    let certain = (backward, order);
+    let pruning = Pruning::new(evidence, level.model, &readers, &writers, certain, *steps / 2);
+    let pruning = match pruning {
+        Ok(pruning) => pruning,
+        Err(named) => return Answer::NoOrder(with_sources(evidence, named)),
+    };
+    *steps = steps.saturating_sub(pruning.steps);
+    if !pruning.is_idle() && explains(evidence, &writers, level, &pruning.backward, &pruning.order)
+    {
+        return Answer::Holds;
+    }
     let spent = Rc::new(Cell::new(false));
-    let graph = Acyclic::new(&forward, &backward, &order);
-    let theorem = Theorem::new(graph, *steps, spent.clone());
+    let forward = pruning.backward.turned();
+    let graph = Acyclic::new(&forward, &pruning.backward, &pruning.order);
+    let theorem = Theorem::new(graph, &pruning, *steps, spent.clone());
     let mut search = Search {
         evidence,
         model: level.model,
-        readers: evidence.readers(),
+        readers: &readers,
         solver: Solver::new(SolverOpts::default(), Spent(spent)),
         theorem,
         variables: FxHashMap::default(),
         pairs: Vec::new(),
         named: vec![false; evidence.len()],
     };
-    let answer = search.run(&writers, &backward);
+    let answer = search.run(&writers, &pruning.backward);
     *steps = steps.saturating_sub(search.theorem.graph.steps);
     answer
+}
+
+/// These transactions, and who wrote what they read of the keys that they write: that a version was
+/// overwritten is said by those who wrote it.
+fn with_sources(evidence: &Evidence<'_>, mut named: Vec<u32>) -> Vec<u32> {
+    let mut is_written = vec![false; evidence.keys.len()];
+    for key in named.iter().flat_map(|txn| evidence.writes.row(*txn)) {
+        is_written[*key as usize] = true;
+    }
+    let reads = named.iter().flat_map(|txn| evidence.reads.row(*txn));
+    let sources = reads.filter(|read| read.from != INITIAL && is_written[read.key as usize]);
+    let sources: Vec<u32> = sources.map(|read| read.from).collect();
+    named.extend(sources);
+    named.sort_unstable();
+    named.dedup();
+    named
 }
 
 /// Two transactions that read one version of a key and overwrote it: the key, who wrote the version,
@@ -151,7 +174,7 @@ impl Callbacks for Spent {
 struct Search<'e, 'g> {
     evidence: &'e Evidence<'e>,
     model: Model,
-    readers: Rows<(u32, u32)>,
+    readers: &'e Rows<(u32, u32)>,
     solver: Solver<Spent>,
     theorem: Theorem<'g>,
     variables: FxHashMap<(u32, u32, u32), u32>,
@@ -170,7 +193,9 @@ impl Search<'_, '_> {
             let before = self.pairs.len();
             let mut learnt = 0;
             if self.model == Model::Parallel {
-                let found = parallel::contradictions(self.evidence, writers, backward, &order);
+                let found = {
+                    parallel::contradictions(self.evidence, writers, backward, &order, usize::MAX)
+                };
                 self.theorem.graph.steps += found.steps;
                 learnt = found.clauses.len();
                 if learnt == 0 {
@@ -179,6 +204,9 @@ impl Search<'_, '_> {
                 for clause in found.clauses {
                     for txn in &clause.txns {
                         self.named[*txn as usize] = true;
+                    }
+                    for pair in clause.txns.windows(2) {
+                        self.theorem.note((pair[0], pair[1]));
                     }
                     let mut literals: Vec<Lit> = clause
                         .orders
@@ -273,21 +301,9 @@ impl Search<'_, '_> {
             self.named[pair.first as usize] = true;
             self.named[pair.second as usize] = true;
         }
-        // That a version was overwritten is said by those who wrote it.
-        let mut written = vec![0_u32; self.evidence.keys.len()];
-        let named: Vec<u32> = (0..n as u32).filter(|txn| self.named[*txn as usize]).collect();
-        for txn in &named {
-            for key in self.evidence.writes.row(*txn) {
-                written[*key as usize] += 1;
-            }
-        }
-        for txn in named {
-            for read in self.evidence.reads.row(txn) {
-                if read.from != INITIAL && written[read.key as usize] > 0 {
-                    self.named[read.from as usize] = true;
-                }
-            }
-        }
-        (0..n as u32).filter(|txn| self.named[*txn as usize]).collect()
+        let followed: Vec<(u32, u32)> = self.theorem.followed.iter().copied().collect();
+        let mut named = self.theorem.pruning.named(&[], &followed, 0);
+        named.extend((0..n as u32).filter(|txn| self.named[*txn as usize]));
+        with_sources(self.evidence, named)
     }
 }

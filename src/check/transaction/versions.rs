@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::check::infer::real_time_frontier;
 use crate::check::transaction::{Committed, Source};
-use crate::check::writers::{Writers, reads_value, writes_value};
+use crate::check::writers::{Writers, reads_value, version_read, writes_value};
 use crate::check::{Assumption, Edge, Limits};
 use crate::graph::{Arc, Graph, components};
 use crate::history::{Datatype, History, KeyId, ValueId};
@@ -136,8 +136,7 @@ impl Inference<'_> {
                 uses[read.key.index()].reads.push((node, read.version, read.source));
             }
             let txn = self.history.txn(self.committed.txns[node as usize]);
-            let mut own: Vec<(KeyId, ValueId)> = Vec::new();
-            for access in txn.accesses() {
+            for (at, access) in txn.accesses().enumerate() {
                 let key = access.key;
                 if self.history.datatype(key) != Datatype::List {
                     continue;
@@ -145,15 +144,8 @@ impl Inference<'_> {
                 let of_key = &mut uses[key.index()];
                 if writes_value(self.history, access) {
                     of_key.writes.push((node, access.value));
-                    own.push((key, access.value));
                 } else if txn.is_ok() && reads_value(self.history, access) {
-                    // What it appended itself may yet be committed after the appends of others.
-                    let mut version = access.value;
-                    while let Some((prefix, last)) = self.history.values().split(version)
-                        && own.contains(&(key, last))
-                    {
-                        version = prefix;
-                    }
+                    let version = version_read(self.history, txn, at, access);
                     of_key.versions.push(version);
                     if self.depth[version.index()] > self.depth[of_key.longest.index()] {
                         of_key.longest = version;
