@@ -110,7 +110,14 @@ impl Clients {
         let count = plan.clients.count.with_nodes(nodes.len());
         let has = |function| plan.operations.iter().any(|one| one.function == function);
         let keys = Keys::new(&plan.keys, count);
-        let banks = if has(Function::Transfer) { plan.keys.count } else { 0 };
+        let all = || (0..plan.keys.count).map(|key| keys.name(key));
+        let set_up = if has(Function::Transfer) {
+            all().map(|name| plan.bank.init(name)).collect()
+        } else if has(Function::Buy) {
+            all().map(|name| plan.stock.init(name)).collect()
+        } else {
+            VecDeque::new()
+        };
         Self {
             all: (0..count).map(|process| Client { process, key: 0, busy: false }).collect(),
             free: (0..count).collect(),
@@ -118,9 +125,9 @@ impl Clients {
             rate: plan.clients.rate,
             due: Nanos(0),
             nodes: nodes.to_vec(),
-            mix: Mix::new(&plan.operations, plan.bank),
-            set_up: (0..banks).map(|bank| plan.bank.init(keys.name(bank))).collect(),
-            guesses: has(Function::Cas),
+            mix: Mix::new(&plan.operations, plan.bank, plan.stock),
+            set_up,
+            guesses: has(Function::Cas) || has(Function::Put),
             keys,
             random: Random::stream(seed, "generator"),
         }
@@ -195,7 +202,15 @@ impl Clients {
                 self.set_up.pop_front();
             }
         }
-        let tells = self.guesses && event.kind == Kind::Ok && event.op.function != Function::Txn;
+        match (event.op.function, event.kind, event.op.mops.last()) {
+            (Function::Acquire, Kind::Ok, Some(last)) => {
+                self.keys.hold(session, client.key, last.value.clone());
+            }
+            (Function::Release, ..) => self.keys.let_go(session),
+            _ => {}
+        }
+        let is_told = !matches!(event.op.function, Function::Txn | Function::Put);
+        let tells = self.guesses && event.kind == Kind::Ok && is_told;
         if let (true, Some(last)) = (tells, event.op.mops.last()) {
             self.keys.see(client.key, &last.value);
         }

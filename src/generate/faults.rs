@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::generate::shapes::Shape;
 use crate::generate::traits::Context;
-use crate::model::{Action, Channel, Fault, FaultId, Nanos, Random};
+use crate::model::{Action, Channel, Fault, FaultId, Lost, Nanos, Random};
 
 /// Whom a fault is done to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,10 @@ pub enum Inject {
     Pause(Nodes),
     /// Puts clocks so many milliseconds ahead.
     Skew(Nodes, i64),
+    /// Lets everything that goes to or from nodes take so many milliseconds longer.
+    Slow(Nodes, u64),
+    /// Cuts every second client off from nodes.
+    Disconnect(Nodes, Lost),
     /// What the target's own commands of that name do.
     Command(Arc<str>, Nodes),
 }
@@ -174,6 +178,10 @@ impl Nemesis {
             Inject::Pause(nodes) => Fault::Pause(choose(nodes)),
             Inject::Skew(nodes, offset_ms) => {
                 Fault::Skew { nodes: choose(nodes), offset_ms: *offset_ms }
+            }
+            Inject::Slow(nodes, by_ms) => Fault::Slow { nodes: choose(nodes), by_ms: *by_ms },
+            Inject::Disconnect(nodes, lost) => {
+                Fault::Disconnect { nodes: choose(nodes), lost: *lost }
             }
             Inject::Command(name, nodes) => {
                 Fault::Command { name: name.clone(), nodes: choose(nodes) }

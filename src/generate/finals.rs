@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::generate::keys::Keys;
-use crate::model::{ClientEvent, Invocation, Kind, Nanos, Op, Process};
+use crate::model::{ClientEvent, Function, Invocation, Kind, Nanos, Op, Process, Value};
 
 /// How many rounds are read.
 const ROUNDS: u32 = 2;
@@ -28,6 +28,8 @@ struct Reader {
 #[derive(Clone, Debug)]
 pub(super) struct Finals {
     readers: Vec<Reader>,
+    /// How a key is read.
+    function: Function,
     first_process: u32,
     first_session: u32,
     round: u32,
@@ -35,7 +37,13 @@ pub(super) struct Finals {
 }
 
 impl Finals {
-    pub(super) fn new(nodes: &[Arc<str>], process: u32, session: u32, settle: Nanos) -> Self {
+    pub(super) fn new(
+        nodes: &[Arc<str>],
+        function: Function,
+        process: u32,
+        session: u32,
+        settle: Nanos,
+    ) -> Self {
         let names = nodes.iter().cloned().map(Some);
         let none = nodes.is_empty().then_some(None);
         let readers = names.chain(none).zip(process..).map(|(node, process)| Reader {
@@ -47,7 +55,7 @@ impl Finals {
             busy: false,
         });
         let readers = readers.collect();
-        Self { readers, first_process: process, first_session: session, round: 0, settle }
+        Self { readers, function, first_process: process, first_session: session, round: 0, settle }
     }
 
     /// The next read, or when to ask again; `None` when all is read.
@@ -77,7 +85,7 @@ impl Finals {
                 session: self.first_session + at as u32,
                 node: reader.node.clone(),
                 is_final: true,
-                op: Op::read(keys.nth(reader.key)),
+                op: Op::single(self.function, keys.nth(reader.key), Value::Null),
             }));
         }
         Some(Err(wake))

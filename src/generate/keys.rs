@@ -1,5 +1,7 @@
 //! Which key comes next, and what is remembered of each.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Random, Value, power};
 
 /// How keys are chosen.
@@ -77,6 +79,8 @@ pub(super) struct Keys {
     sessions: u32,
     all: Vec<Key>,
     at: Vec<u32>,
+    /// By session, the lock that it holds and the token that came with it.
+    held: BTreeMap<u32, (u32, Value)>,
     /// Running sums of the weights of the positions; empty where all are alike.
     weights: Vec<f64>,
 }
@@ -96,7 +100,8 @@ impl Keys {
             })
             .collect();
         let (at, all) = ((0..plan.count).collect(), Vec::new());
-        let mut keys = Self { plan: plan.clone(), sessions, all, at, weights };
+        let held = BTreeMap::new();
+        let mut keys = Self { plan: plan.clone(), sessions, all, at, held, weights };
         (0..plan.count).for_each(|_| keys.grow());
         keys
     }
@@ -109,6 +114,21 @@ impl Keys {
         };
         let (name, written) = (Value::text(&name), vec![0; fields.len()]);
         self.all.push(Key { name, fields, written, last: 0, seen: Value::Null, used: 0 });
+    }
+
+    /// The lock that a session holds, and its token.
+    pub(super) fn held(&self, session: u32) -> Option<(u32, Value)> {
+        self.held.get(&session).cloned()
+    }
+
+    /// A session got a lock.
+    pub(super) fn hold(&mut self, session: u32, key: u32, token: Value) {
+        self.held.insert(session, (key, token));
+    }
+
+    /// A session gave its lock back, or tried to.
+    pub(super) fn let_go(&mut self, session: u32) {
+        self.held.remove(&session);
     }
 
     /// A position.
@@ -239,6 +259,13 @@ impl Keys {
         let last = &mut self.all[key as usize].last;
         *last += 1;
         Value::Int(*last)
+    }
+
+    /// What is put over what was last seen: `{val, ctx}`.
+    pub(super) fn fresh_over_seen(&mut self, key: u32) -> Value {
+        let seen = Value::list(self.seen(key).as_list().unwrap_or_default().iter().cloned());
+        let entries = [(Value::text("val"), self.fresh(key)), (Value::text("ctx"), seen)];
+        Value::Map(entries.into())
     }
 
     /// A value made before for the key.

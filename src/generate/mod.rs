@@ -19,6 +19,7 @@ mod finals;
 mod keys;
 mod operations;
 mod shapes;
+mod stock;
 mod traits;
 mod whole_run;
 
@@ -28,5 +29,6 @@ pub use faults::{FaultPlan, Inject, Nodes};
 pub use keys::{Field, KeyChoice, KeyPlan, Writers};
 pub use operations::{Body, Family, OPERATIONS, Operation, OperationRow, Part};
 pub use shapes::{SHAPES, Shape, ShapeRow};
+pub use stock::StockPlan;
 pub use traits::{Context, Generator, Next};
 pub use whole_run::{Phases, Plan, WorkloadGenerator};

@@ -2,6 +2,7 @@
 
 use crate::generate::bank::BankPlan;
 use crate::generate::keys::{Field, Keys};
+use crate::generate::stock::StockPlan;
 use crate::model::{Function, Mop, Op, Random, Value};
 
 /// What is done to a key decides what kind of object it is; two kinds on one key mean nothing.
@@ -19,6 +20,18 @@ pub enum Family {
     Counter,
     /// Moved between.
     Bank,
+    /// Taken from.
+    Stock,
+    /// Counted on, one id at a time.
+    Ids,
+    /// Put into, beside what was not read.
+    MultiValue,
+    /// Claimed by a node.
+    Leadership,
+    /// Put in at one end and taken out at the other.
+    Queue,
+    /// Held by one session at a time.
+    Lock,
 }
 
 /// Where an operation gets its argument from.
@@ -36,6 +49,10 @@ enum Argument {
     Amount,
     /// Two accounts and what is moved between them.
     Transfer,
+    /// How many are taken.
+    Purchase,
+    /// A fresh value, and what was last read of the key, which it replaces.
+    FreshOverSeen,
     /// It has a body instead.
     Body,
 }
@@ -75,6 +92,16 @@ pub const OPERATIONS: &[OperationRow] = &[
     row(Function::Remove, Family::Set, Argument::Added, false, true),
     row(Function::Increment, Family::Counter, Argument::Amount, false, true),
     row(Function::Transfer, Family::Bank, Argument::Transfer, false, true),
+    row(Function::Buy, Family::Stock, Argument::Purchase, false, true),
+    row(Function::Level, Family::Stock, Argument::Nothing, true, false),
+    row(Function::NewId, Family::Ids, Argument::Nothing, true, true),
+    row(Function::Put, Family::MultiValue, Argument::FreshOverSeen, false, true),
+    row(Function::Get, Family::MultiValue, Argument::Nothing, true, false),
+    row(Function::Leader, Family::Leadership, Argument::Nothing, true, false),
+    row(Function::Enqueue, Family::Queue, Argument::Fresh, false, true),
+    row(Function::Dequeue, Family::Queue, Argument::Nothing, true, true),
+    // The next operation of a session that got the lock gives it back.
+    row(Function::Acquire, Family::Lock, Argument::Nothing, true, true),
     row(Function::Txn, Family::Any, Argument::Body, false, false),
 ];
 
@@ -87,7 +114,16 @@ impl OperationRow {
     /// Whether it may stand in the body of a transaction: it is a single micro-operation.
     pub fn is_single(&self) -> bool {
         use Function as F;
-        !matches!(self.function, F::Cas | F::Rmw | F::Transfer | F::Txn)
+        let has_own_answer = matches!(
+            self.family,
+            Family::Stock
+                | Family::Ids
+                | Family::MultiValue
+                | Family::Leadership
+                | Family::Queue
+                | Family::Lock
+        );
+        !matches!(self.function, F::Cas | F::Rmw | F::Transfer | F::Txn) && !has_own_answer
     }
 }
 
@@ -130,6 +166,15 @@ pub struct Part {
     pub field: Field,
 }
 
+/// How a key is read to which that is done.
+pub(super) fn reader_of(function: Function) -> Function {
+    match OperationRow::of(function).map(|row| row.family) {
+        Some(Family::Stock) => Function::Level,
+        Some(Family::MultiValue) => Function::Get,
+        _ => Function::Read,
+    }
+}
+
 impl Body {
     /// The body of an operation that is no transaction.
     pub const NONE: Self = Self::Parts(Vec::new());
@@ -167,23 +212,28 @@ pub(super) struct Mix {
     /// Whether there are writes to fall back on while a `cas` has nothing to expect.
     has_write: bool,
     bank: BankPlan,
+    stock: StockPlan,
     /// The keys of a transaction, kept to be filled again.
     chosen: Vec<usize>,
 }
 
 impl Mix {
-    pub(super) fn new(operations: &[Operation], bank: BankPlan) -> Self {
+    pub(super) fn new(operations: &[Operation], bank: BankPlan, stock: StockPlan) -> Self {
         Self {
             total: operations.iter().map(|operation| u64::from(operation.weight)).sum(),
             has_write: operations.iter().any(|operation| operation.function == Function::Write),
             operations: operations.to_vec(),
             bank,
+            stock,
             chosen: Vec::new(),
         }
     }
 
     /// The next operation of a session, and the key it tells something of.
     pub(super) fn next(&mut self, session: u32, keys: &mut Keys, random: &mut Random) -> (Op, u32) {
+        if let Some((key, token)) = keys.held(session) {
+            return (Op::single(Function::Release, keys.name(key), token), key);
+        }
         let mut ticket = random.below(self.total);
         let chosen = self.operations.iter().find(|operation| {
             let weight = u64::from(operation.weight);
@@ -197,22 +247,23 @@ impl Mix {
         }
         let mut function = operation.function;
         let mut position = keys.choose(random);
-        if function != Function::Read {
+        if !function.is_read() {
             match keys.writable(position, session) {
                 Some(own) => position = own,
                 // A session that owns no key can only read.
-                None => function = Function::Read,
+                None => function = reader_of(function),
             }
         }
         let key = keys.use_at(position);
-        if function != Function::Read && !write(key, 0, keys) {
-            function = Function::Read;
+        if !function.is_read() && !write(key, 0, keys) {
+            function = reader_of(function);
         }
-        if function == Function::Transfer {
-            let name = keys.name(key);
-            return (Op::single(function, name, self.bank.transfer(random)), key);
-        }
-        (single(function, key, self.has_write, keys, random), key)
+        let argument = match function {
+            Function::Transfer => self.bank.transfer(random),
+            Function::Buy => self.stock.purchase(random),
+            _ => return (single(function, key, self.has_write, keys, random), key),
+        };
+        (Op::single(function, keys.name(key), argument), key)
     }
 }
 
@@ -306,7 +357,10 @@ fn mop(function: Function, key: u32, keys: &mut Keys, random: &mut Random) -> Mo
             Some(element) => (function, element),
             None => (Function::Add, keys.fresh(key)),
         },
-        Argument::Nothing | Argument::Transfer | Argument::Body => (function, Value::Null),
+        Argument::FreshOverSeen => (function, keys.fresh_over_seen(key)),
+        Argument::Nothing | Argument::Transfer | Argument::Purchase | Argument::Body => {
+            (function, Value::Null)
+        }
     };
     Mop { function, key: keys.name(key), value }
 }

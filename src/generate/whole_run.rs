@@ -7,9 +7,10 @@ use crate::generate::clients::{ClientPlan, Clients};
 use crate::generate::faults::{FaultPlan, Nemesis};
 use crate::generate::finals::Finals;
 use crate::generate::keys::KeyPlan;
-use crate::generate::operations::Operation;
+use crate::generate::operations::{Operation, reader_of};
+use crate::generate::stock::StockPlan;
 use crate::generate::traits::{Context, Generator, Next};
-use crate::model::{Action, Event, Kind, Nanos, What};
+use crate::model::{Action, Event, Function, Kind, Nanos, What};
 
 /// The phases of a run, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Plan {
     pub operations: Vec<Operation>,
     /// What the keys are, where money is moved.
     pub bank: BankPlan,
+    /// Or what is in stock.
+    pub stock: StockPlan,
     /// What breaks meanwhile.
     pub faults: Vec<FaultPlan>,
     /// And when.
@@ -74,6 +77,8 @@ pub struct WorkloadGenerator {
     clients: Clients,
     nemesis: Nemesis,
     finals: Option<Finals>,
+    /// How a key is read in the end.
+    final_read: Function,
     nodes: Vec<Arc<str>>,
 }
 
@@ -87,6 +92,10 @@ impl WorkloadGenerator {
             clients: Clients::new(plan, seed, nodes),
             nemesis: Nemesis::new(&plan.faults, seed, nodes),
             finals: None,
+            final_read: plan
+                .operations
+                .first()
+                .map_or(Function::Read, |one| reader_of(one.function)),
             nodes: nodes.to_vec(),
         }
     }
@@ -139,7 +148,13 @@ impl Generator for WorkloadGenerator {
                         let process = self.clients.unused_process();
                         let session = self.clients.sessions();
                         let settle = self.phases.settle;
-                        self.finals = Some(Finals::new(&self.nodes, process, session, settle));
+                        self.finals = Some(Finals::new(
+                            &self.nodes,
+                            self.final_read,
+                            process,
+                            session,
+                            settle,
+                        ));
                     }
                     self.stage = Stage::Final;
                 }

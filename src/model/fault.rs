@@ -45,6 +45,33 @@ impl Channel {
     }
 }
 
+/// What is lost between a node and clients that are cut off from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Whatever either says.
+    All,
+    /// The answers: what was asked is done.
+    Answers,
+}
+
+impl Lost {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::All, Self::Answers];
+
+    /// Its name in a workload and in a history.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Answers => "answers",
+        }
+    }
+
+    /// What has that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lost| lost.name() == name)
+    }
+}
+
 /// One direction of a cut link: nothing sent by `from` reaches `to`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cut {
@@ -77,6 +104,20 @@ pub enum Fault {
         /// How far ahead (behind if negative).
         offset_ms: i64,
     },
+    /// Whatever goes to or from these nodes takes so many milliseconds longer.
+    Slow {
+        /// The slow nodes.
+        nodes: Vec<Arc<str>>,
+        /// How much longer.
+        by_ms: u64,
+    },
+    /// Every second client is cut off from these nodes.
+    Disconnect {
+        /// From whom.
+        nodes: Vec<Arc<str>>,
+        /// What is lost between them.
+        lost: Lost,
+    },
     /// A fault that the target's own commands know how to inject and to undo.
     Command {
         /// Its name in the target file.
@@ -94,6 +135,8 @@ impl Fault {
             Self::Kill(_) => "kill",
             Self::Pause(_) => "pause",
             Self::Skew { .. } => "skew",
+            Self::Slow { .. } => "slow",
+            Self::Disconnect { .. } => "disconnect",
             Self::Command { name, .. } => name,
         }
     }
@@ -120,6 +163,12 @@ impl Fault {
             }
             Self::Skew { nodes, offset_ms } => {
                 map(vec![("nodes", names(nodes)), ("offset-ms", Value::Int(*offset_ms))])
+            }
+            Self::Slow { nodes, by_ms } => {
+                map(vec![("nodes", names(nodes)), ("by-ms", Value::Int(*by_ms as i64))])
+            }
+            Self::Disconnect { nodes, lost } => {
+                map(vec![("nodes", names(nodes)), ("lost", Value::text(lost.name()))])
             }
         }
     }

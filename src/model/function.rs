@@ -100,6 +100,11 @@ impl Function {
         NAMES[self as usize].1
     }
 
+    /// Whether it looks and changes nothing.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::Peek | Self::Get | Self::Level | Self::Leader)
+    }
+
     /// The function of that name, the short names of the specification included.
     pub fn from_name(name: &str) -> Option<Self> {
         NAMES

@@ -70,7 +70,7 @@ impl Op {
 
     /// Whether it may change the store.
     pub fn writes(&self) -> bool {
-        self.mops.iter().any(|mop| !matches!(mop.function, Function::Read | Function::Peek))
+        self.mops.iter().any(|mop| !mop.function.is_read())
     }
 }
 

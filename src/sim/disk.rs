@@ -26,6 +26,11 @@ impl<R> Disk<R> {
         self.records.push(record);
     }
 
+    /// Whether everything written so far is durable.
+    pub fn is_synced(&self) -> bool {
+        self.synced == self.records.len()
+    }
+
     /// Makes everything written so far durable.
     pub fn sync(&mut self) {
         self.synced = self.records.len();

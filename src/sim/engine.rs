@@ -30,6 +30,8 @@ struct Host<N: Node> {
     disk: Disk<N::Record>,
     /// How often the process was killed: timers of earlier lives are ignored.
     life: u32,
+    /// When each of its lives ended.
+    ended: Vec<Nanos>,
     kills: u32,
     pauses: u32,
     skew_ns: i64,
@@ -38,10 +40,29 @@ struct Host<N: Node> {
 }
 
 enum Happening<N: Node> {
-    Message { from: NodeId, to: NodeId, message: N::Message },
-    Request { to: NodeId, ticket: Ticket, request: N::Request },
-    Timer { node: NodeId, life: u32, timer: Timer },
+    /// It leaves a while after it was handed over, if that life of its sender lasts so long.
+    Message {
+        from: NodeId,
+        to: NodeId,
+        life: u32,
+        departs: Nanos,
+        message: N::Message,
+    },
+    Request {
+        to: NodeId,
+        ticket: Ticket,
+        request: N::Request,
+    },
+    Timer {
+        node: NodeId,
+        life: u32,
+        timer: Timer,
+    },
     Answer(Answer<N::Reply>),
+    /// Its power is on again.
+    SwitchOn {
+        node: NodeId,
+    },
 }
 
 /// Wall clocks start here, so that none ever shows a negative time.
@@ -56,6 +77,7 @@ impl<N: Node> Engine<N> {
                 node,
                 disk: Disk::default(),
                 life: 0,
+                ended: Vec::new(),
                 kills: 0,
                 pauses: 0,
                 skew_ns: 0,
@@ -94,7 +116,7 @@ impl<N: Node> Engine<N> {
 
     /// A client sends a request now.
     pub fn request(&mut self, to: NodeId, ticket: Ticket, request: N::Request) {
-        if let Some(arrival) = self.network.carry_client(self.now) {
+        if let Some(arrival) = self.network.carry_client(to, self.now) {
             self.queue.push(arrival, Happening::Request { to, ticket, request });
         }
     }
@@ -122,12 +144,24 @@ impl<N: Node> Engine<N> {
         self.network.mend(from, to, channel);
     }
 
-    /// Kills the process: what it held in memory and what it had not synced is gone.
+    /// Lets everything that goes to or from a node take so much longer, once more.
+    pub fn slow(&mut self, id: NodeId, by: Nanos) {
+        self.network.slow(id, by);
+    }
+
+    /// Takes that back.
+    pub fn hasten(&mut self, id: NodeId, by: Nanos) {
+        self.network.hasten(id, by);
+    }
+
+    /// Kills the process: what it held in memory, what it had not synced and what it had not yet
+    /// shipped is gone.
     pub fn kill(&mut self, id: NodeId) {
         let host = &mut self.hosts[id.index()];
         host.kills += 1;
         if host.kills == 1 {
             host.life += 1;
+            host.ended.push(self.now);
             host.disk.crash();
             // What waited in the sockets of a stopped process dies with it.
             host.backlog.clear();
@@ -168,11 +202,18 @@ impl<N: Node> Engine<N> {
 
     fn handle(&mut self, happening: Happening<N>) -> Option<Answer<N::Reply>> {
         let id = match &happening {
+            Happening::Message { from, life, departs, .. } if self.died(*from, *life, *departs) => {
+                return None;
+            }
             Happening::Answer(_) => {
                 let Happening::Answer(answer) = happening else { return None };
                 return Some(answer);
             }
             Happening::Message { to, .. } | Happening::Request { to, .. } => *to,
+            Happening::SwitchOn { node } => {
+                self.restart(*node);
+                return None;
+            }
             Happening::Timer { node, .. } => *node,
         };
         let host = &mut self.hosts[id.index()];
@@ -189,7 +230,7 @@ impl<N: Node> Engine<N> {
                 self.call(id, |node, out| node.timer(timer, out));
             }
             Happening::Request { ticket, .. } if dead => {
-                let arrival = self.network.carry_client(self.now)?;
+                let arrival = self.network.carry_client(id, self.now)?;
                 self.queue.push(arrival, Happening::Answer(Answer::Refused(ticket)));
             }
             Happening::Request { ticket, request, .. } => {
@@ -198,6 +239,11 @@ impl<N: Node> Engine<N> {
             _ => {}
         }
         None
+    }
+
+    /// Whether a life of a node ended before that time.
+    fn died(&self, id: NodeId, life: u32, before: Nanos) -> bool {
+        self.hosts[id.index()].ended.get(life as usize).is_some_and(|end| *end < before)
     }
 
     /// Lets a node act, then carries out what it wants.
@@ -213,10 +259,12 @@ impl<N: Node> Engine<N> {
         act(&mut host.node, &mut out);
         let life = host.life;
         for (to, channel, lag, message) in self.effects.messages.drain(..) {
+            let departs = self.now + lag;
             let push = |queue: &mut Queue<_>, arrival, message| {
-                queue.push(arrival, Happening::Message { from: id, to, message });
+                let message = Happening::Message { from: id, to, life, departs, message };
+                queue.push(arrival, message);
             };
-            match self.network.carry((id, to), channel, self.now + lag) {
+            match self.network.carry((id, to), channel, departs) {
                 Delivery::Dropped => {}
                 Delivery::Once(arrival) => push(&mut self.queue, arrival, message),
                 Delivery::Twice(first, second) => {
@@ -226,12 +274,16 @@ impl<N: Node> Engine<N> {
             }
         }
         for (ticket, reply) in self.effects.replies.drain(..) {
-            if let Some(arrival) = self.network.carry_client(self.now) {
+            if let Some(arrival) = self.network.carry_client(id, self.now) {
                 self.queue.push(arrival, Happening::Answer(Answer::Reply(ticket, reply)));
             }
         }
         for (after, timer) in self.effects.timers.drain(..) {
             self.queue.push(self.now + after, Happening::Timer { node: id, life, timer });
+        }
+        for (node, off) in std::mem::take(&mut self.effects.switched_off) {
+            self.kill(node);
+            self.queue.push(self.now + off, Happening::SwitchOn { node });
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Network {
     /// When the last ordered message of a channel arrives, likewise. Each channel keeps its order, as
     /// a TCP connection does, unless the network reorders; a slow one does not delay the other.
     tails: Vec<Nanos>,
+    /// By node, how much longer everything takes that goes to it or comes from it.
+    slowness: Vec<Nanos>,
     random: Random,
 }
 
@@ -48,6 +50,7 @@ impl Network {
             nodes,
             cuts: vec![0; 2 * nodes * nodes],
             tails: vec![Nanos(0); 2 * nodes * nodes],
+            slowness: vec![Nanos(0); nodes],
             random: Random::stream(seed, "network"),
         }
     }
@@ -64,6 +67,18 @@ impl Network {
         self.cuts[stream] = self.cuts[stream].saturating_sub(1);
     }
 
+    /// Lets everything that goes to or from a node take so much longer, once more.
+    pub fn slow(&mut self, node: NodeId, by: Nanos) {
+        let slowness = &mut self.slowness[node.index()];
+        *slowness = *slowness + by;
+    }
+
+    /// Takes that back.
+    pub fn hasten(&mut self, node: NodeId, by: Nanos) {
+        let slowness = &mut self.slowness[node.index()];
+        *slowness = *slowness - by;
+    }
+
     /// Decides over a message between nodes that leaves at `departure`. What is under way when a link
     /// is cut still arrives.
     pub fn carry(
@@ -76,7 +91,8 @@ impl Network {
         if self.cuts[stream] > 0 || self.happens(self.conditions.loss) {
             return Delivery::Dropped;
         }
-        let mut arrival = departure + self.delay();
+        let slowness = self.slowness[from.index()] + self.slowness[to.index()];
+        let mut arrival = departure + slowness + self.delay();
         if self.happens(self.conditions.reordering) {
             for _ in 0..4 {
                 arrival = arrival + self.delay();
@@ -94,9 +110,9 @@ impl Network {
 
     /// When a message between a client and a node arrives; `None` if it is lost. Faults never cut
     /// these links, and one connection neither doubles nor reorders.
-    pub fn carry_client(&mut self, departure: Nanos) -> Option<Nanos> {
+    pub fn carry_client(&mut self, node: NodeId, departure: Nanos) -> Option<Nanos> {
         let lost = self.happens(self.conditions.loss);
-        (!lost).then(|| departure + self.delay())
+        (!lost).then(|| departure + self.slowness[node.index()] + self.delay())
     }
 
     fn stream(&self, from: NodeId, to: NodeId, channel: Channel) -> usize {
@@ -174,13 +190,33 @@ mod tests {
         assert!(passes(&mut network, B, A));
         let status = network.carry((A, B), Channel::Status, Nanos(0));
         assert_ne!(status, Delivery::Dropped);
-        assert!(network.carry_client(Nanos(0)).is_some());
+        assert!(network.carry_client(A, Nanos(0)).is_some());
         network.mend(A, B, Channel::Replication);
         assert!(!passes(&mut network, A, B));
         network.mend(A, B, Channel::Replication);
         assert!(passes(&mut network, A, B));
         network.mend(A, B, Channel::Replication);
         assert!(passes(&mut network, A, B));
+    }
+
+    #[test]
+    fn a_slow_node_delays_whatever_goes_to_it_or_from_it() {
+        let mut network = network(0.0, 0.0, 0.0);
+        let slowness = Nanos(5_000);
+        let arrival = |network: &mut Network, from, to| {
+            let Delivery::Once(time) = network.carry((from, to), Channel::Status, Nanos(0)) else {
+                panic!("nothing is lost here");
+            };
+            (time, network.carry_client(to, Nanos(0)).expect("nothing is lost here"))
+        };
+        network.slow(B, slowness);
+        let (there, asked) = arrival(&mut network, A, B);
+        assert!(there >= slowness && asked >= slowness);
+        let (back, asked) = arrival(&mut network, B, A);
+        assert!(back >= slowness && asked < slowness);
+        network.hasten(B, slowness);
+        let (next, asked) = arrival(&mut network, A, B);
+        assert!(next >= there && asked < slowness, "a link keeps its order");
     }
 
     #[test]

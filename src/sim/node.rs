@@ -69,11 +69,18 @@ pub struct Effects<N: Node> {
     pub replies: Vec<(Ticket, N::Reply)>,
     /// Timers: how much later than now.
     pub timers: Vec<(Nanos, Timer)>,
+    /// Nodes to switch off, and for how long.
+    pub switched_off: Vec<(NodeId, Nanos)>,
 }
 
 impl<N: Node> Default for Effects<N> {
     fn default() -> Self {
-        Self { messages: Vec::new(), replies: Vec::new(), timers: Vec::new() }
+        Self {
+            messages: Vec::new(),
+            replies: Vec::new(),
+            timers: Vec::new(),
+            switched_off: Vec::new(),
+        }
     }
 }
 
@@ -91,6 +98,11 @@ impl<N: Node> Outbox<'_, N> {
     /// Answers a client.
     pub fn reply(&mut self, ticket: Ticket, reply: N::Reply) {
         self.effects.replies.push((ticket, reply));
+    }
+
+    /// Switches off the power of a node, whatever the network does, and on again after `off`.
+    pub fn switch_off(&mut self, node: NodeId, off: Nanos) {
+        self.effects.switched_off.push((node, off));
     }
 
     /// Asks to be woken.

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::model::{Nanos, Value};
 use crate::sim::NodeId;
-use crate::store::options::{Fsync, Options, hint};
-use crate::store::primary_replica::{self, Failover, OldPrimary, PrimaryReplica, Replication};
+use crate::store::cache;
+use crate::store::leaderless::{self, Leaderless};
+use crate::store::multi_primary::{self, MultiPrimary};
+use crate::store::options::{Options, hint};
+use crate::store::primary_replica::{self, PrimaryReplica};
 use crate::store::raft::{self, Raft, RaftReads};
 use crate::store::routing::Reads;
+use crate::store::sharded::Sharded;
 use crate::store::single::{self, Single};
-use crate::store::target::{SimTarget, Surroundings};
+use crate::store::target::{Operator, SimTarget, Surroundings, Switchover};
 use crate::store::transactional::{self, LEVELS, Transactional};
 use crate::store::{OptionError, Store};
 use crate::target::Target;
@@ -49,7 +53,7 @@ pub struct BugInfo {
     pub about: &'static str,
 }
 
-const fn option(
+pub(super) const fn option(
     name: &'static str,
     default: &'static str,
     values: &'static str,
@@ -58,33 +62,36 @@ const fn option(
     OptionInfo { name, about, default, values }
 }
 
-const fn bug(name: &'static str, about: &'static str) -> BugInfo {
+pub(super) const fn bug(name: &'static str, about: &'static str) -> BugInfo {
     BugInfo { name, about }
 }
 
-const LATENCIES: &str = "1ms | 1ms..5ms | exp(5ms)";
+pub(super) const LATENCIES: &str = "1ms | 1ms..5ms | exp(5ms)";
 const PROBABILITY: &str = "0 to below 1";
-const DURATION: &str = "a duration such as 500ms";
+pub(super) const DURATION: &str = "a duration such as 500ms";
 
-const NODES: OptionInfo = option("nodes", "3", "1 to 9", "how many nodes; they are n1, n2, …");
-const LATENCY: OptionInfo =
+pub(super) const NODES: OptionInfo =
+    option("nodes", "3", "1 to 9", "how many nodes; they are n1, n2, …");
+pub(super) const LATENCY: OptionInfo =
     option("latency", "200us..1ms", LATENCIES, "the time of one message, one way");
-const LOSS: OptionInfo = option("loss", "0", PROBABILITY, "how likely a message is lost");
-const DUPLICATION: OptionInfo =
+pub(super) const LOSS: OptionInfo =
+    option("loss", "0", PROBABILITY, "how likely a message is lost");
+pub(super) const DUPLICATION: OptionInfo =
     option("duplication", "0", PROBABILITY, "how likely a message between nodes arrives twice");
-const REORDERING: OptionInfo = option(
+pub(super) const REORDERING: OptionInfo = option(
     "reordering",
     "0",
     PROBABILITY,
     "how likely a message between nodes is late and overtaken",
 );
-const CLIENT_TIMEOUT: OptionInfo =
+pub(super) const CLIENT_TIMEOUT: OptionInfo =
     option("client-timeout", "1s", DURATION, "how long a client waits for an answer");
-const FSYNC: OptionInfo =
+pub(super) const FSYNC: OptionInfo =
     option("fsync", "always", "always | interval(100ms)", "when what is written becomes durable");
-const BUG: OptionInfo =
+pub(super) const BUG: OptionInfo =
     option("bug", "none", "none | a bug of this store", "what is planted in the store");
-const LOST_FSYNC: BugInfo = bug("lost-fsync", "writes are never synced: a kill loses them");
+pub(super) const LOST_FSYNC: BugInfo =
+    bug("lost-fsync", "writes are never synced: a kill loses them");
 
 /// Every embedded store.
 pub static STORES: &[StoreInfo] = &[
@@ -93,6 +100,12 @@ pub static STORES: &[StoreInfo] = &[
         about: "one node without replicas",
         options: &[
             option("nodes", "1", "1", "there is one node, n1"),
+            option(
+                "lock-lease",
+                "never",
+                "never | a duration such as 500ms",
+                "after how long a lock is taken from whoever holds it, should another want it",
+            ),
             FSYNC,
             LATENCY,
             LOSS,
@@ -108,56 +121,7 @@ pub static STORES: &[StoreInfo] = &[
             bug("stale-cache", "reads come from a cache of 100 ms that writes do not touch"),
         ],
     },
-    StoreInfo {
-        name: "primary-replica",
-        about: "one primary takes the writes, replicas copy its log and may serve reads",
-        options: &[
-            NODES,
-            option(
-                "replication",
-                "async",
-                "async | semi | sync",
-                "a write is acknowledged by the primary alone, with one replica, or with all",
-            ),
-            option(
-                "failover",
-                "automatic",
-                "none | manual | automatic",
-                "who makes a replica the primary: nobody, an operator who sees that the primary is down, or the replica that misses it",
-            ),
-            option("failover-timeout", "1s", DURATION, "how long a replica misses its primary"),
-            option("manual-delay", "5s", DURATION, "how long the operator takes"),
-            option(
-                "old-primary",
-                "demote+truncate",
-                "demote+truncate | keep",
-                "a deposed primary drops what its successor lacks, or keeps its effects",
-            ),
-            option(
-                "reads",
-                "any",
-                "primary | any | sticky | token",
-                "who answers reads: the primary, the node named, one node a session, or any node that has what the session has seen",
-            ),
-            option("lag", "exp(10ms)", LATENCIES, "how long the log waits before it is shipped"),
-            FSYNC,
-            LATENCY,
-            LOSS,
-            DUPLICATION,
-            REORDERING,
-            CLIENT_TIMEOUT,
-            BUG,
-        ],
-        bugs: &[
-            bug("dirty-ack", "semi or sync: a write is acknowledged before any replica has it"),
-            bug(
-                "blind-confirm",
-                "a replica confirms entries that do not fit its log and drops them",
-            ),
-            bug("replica-writes", "a replica takes writes and keeps them to itself"),
-            LOST_FSYNC,
-        ],
-    },
+    primary_replica::INFO,
     StoreInfo {
         name: "raft",
         about: "consensus by Raft: linearizable whatever the faults",
@@ -226,6 +190,8 @@ pub static STORES: &[StoreInfo] = &[
             bug("forgotten-token", "with sessions = token: the token lacks the session's writes"),
         ],
     },
+    multi_primary::INFO,
+    leaderless::INFO,
 ];
 
 /// Builds a store by its name in a workload. The run's seed feeds its network and its nodes.
@@ -246,6 +212,8 @@ pub fn build(
         "single" => build_single(&options, seed),
         "primary-replica" => build_primary_replica(&options, seed),
         "raft" => build_raft(&options, seed),
+        "multi-primary" => build_multi_primary(&options, seed),
+        "leaderless" => build_leaderless(&options, seed),
         _ => build_transactional(&options, seed),
     }
 }
@@ -253,80 +221,28 @@ pub fn build(
 fn build_single(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
     options.count("nodes", 1, 1)?;
     let fsync = options.fsync("fsync")?;
+    let lock_lease = options.duration_or("lock-lease", "never")?;
     let bug = match options.bug()? {
         "lost-fsync" => single::Bug::LostFsync,
         "racy-cas" => single::Bug::RacyCas,
         "stale-cache" => single::Bug::StaleCache,
         _ => single::Bug::None,
     };
-    assemble(options, 1, Reads::Primary, None, seed, |_| Single::new(fsync, bug))
+    let cluster = Cluster::of(1, Reads::Primary);
+    assemble(options, &cluster, seed, |_| Single::new(fsync, lock_lease, bug))
 }
 
 fn build_primary_replica(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
-    let reads = options.choice(
-        "reads",
-        &[
-            ("primary", Reads::Primary),
-            ("any", Reads::Any),
-            ("sticky", Reads::Sticky),
-            ("token", Reads::Token),
-        ],
-    )?;
-    let settings = primary_replica::Settings {
-        nodes: options.count("nodes", 1, 9)?,
-        replication: options.choice(
-            "replication",
-            &[
-                ("async", Replication::Async),
-                ("semi", Replication::Semi),
-                ("sync", Replication::Sync),
-            ],
-        )?,
-        failover: options.choice(
-            "failover",
-            &[
-                ("none", Failover::None),
-                ("manual", Failover::Manual),
-                ("automatic", Failover::Automatic),
-            ],
-        )?,
-        failover_timeout: options.duration("failover-timeout")?,
-        old_primary: options.choice(
-            "old-primary",
-            &[("demote+truncate", OldPrimary::Truncate), ("keep", OldPrimary::Keep)],
-        )?,
-        lag: options.latency("lag")?,
-        fsync: options.fsync("fsync")?,
-        replicas_read: reads != Reads::Primary,
-        bug: match options.bug()? {
-            "dirty-ack" => primary_replica::Bug::DirtyAck,
-            "blind-confirm" => primary_replica::Bug::BlindConfirm,
-            "replica-writes" => primary_replica::Bug::ReplicaWrites,
-            "lost-fsync" => primary_replica::Bug::LostFsync,
-            _ => primary_replica::Bug::None,
-        },
+    let (settings, cluster) = primary_replica::settings(options)?;
+    let shards = cluster.shards;
+    if shards == 1 {
+        return assemble(options, &cluster, seed, |me| PrimaryReplica::new(me, settings));
+    }
+    let part = |me, shard: u8| {
+        let first = NodeId(shard % settings.nodes);
+        PrimaryReplica::new(me, primary_replica::Settings { first, ..settings })
     };
-    let delay = options.duration("manual-delay")?;
-    refuse_nonsense(&settings)?;
-    let operator = (settings.failover == Failover::Manual).then_some(delay);
-    assemble(options, settings.nodes, reads, operator, seed, |me| PrimaryReplica::new(me, settings))
-}
-
-fn refuse_nonsense(settings: &primary_replica::Settings) -> Result<(), OptionError> {
-    let alone = settings.nodes == 1;
-    if alone && settings.replication != Replication::Async {
-        let why = "a single node has no replica to wait for: set nodes to 2 or more";
-        return Err(OptionError::of("replication", why));
-    }
-    if settings.replication == Replication::Async && settings.bug == primary_replica::Bug::DirtyAck
-    {
-        let why = "with replication = \"async\" no write waits for replicas: use semi or sync";
-        return Err(OptionError::of("bug", format!("dirty-ack: {why}")));
-    }
-    if settings.fsync != Fsync::Always && settings.bug == primary_replica::Bug::LostFsync {
-        return Err(OptionError::of("bug", "lost-fsync: needs fsync = \"always\""));
-    }
-    Ok(())
+    assemble(options, &cluster, seed, |me| Sharded::new((0..shards).map(|shard| part(me, shard))))
 }
 
 fn build_raft(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
@@ -353,7 +269,8 @@ fn build_raft(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, Optio
     if settings.bug == raft::Bug::StaleLease && settings.reads != RaftReads::Lease {
         return Err(OptionError::of("bug", "stale-lease: needs reads = \"lease\""));
     }
-    assemble(options, settings.nodes, Reads::Any, None, seed, |me| Raft::new(me, settings))
+    let cluster = Cluster::of(settings.nodes, Reads::Any);
+    assemble(options, &cluster, seed, |me| Raft::new(me, settings))
 }
 
 fn build_transactional(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
@@ -379,23 +296,77 @@ fn build_transactional(options: &Options<'_>, seed: u64) -> Result<Box<dyn Targe
     let settings = transactional::Settings::new(level, tokens, lag, bug)
         .map_err(|needs| OptionError::of("bug", format!("{name}: {needs}")))?;
     let node = |me| Transactional::new(me, settings);
-    assemble(options, nodes, Reads::Everywhere, None, seed, node)
+    assemble(options, &Cluster::of(nodes, Reads::Everywhere), seed, node)
+}
+
+fn build_multi_primary(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
+    let (settings, home) = multi_primary::settings(options)?;
+    let reads = Reads::Primaries(settings.primaries, home);
+    let cluster = Cluster::of(settings.nodes, reads);
+    assemble(options, &cluster, seed, |me| MultiPrimary::new(me, settings))
+}
+
+fn build_leaderless(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
+    let settings = leaderless::settings(options)?;
+    let cluster = Cluster::of(settings.nodes, Reads::Everywhere);
+    assemble(options, &cluster, seed, |me| Leaderless::new(me, settings))
+}
+
+/// Who takes part in a store beside its nodes, and whom clients ask.
+pub(super) struct Cluster {
+    /// How many nodes have data.
+    pub(super) nodes: u8,
+    /// How many mediators there are beside them.
+    pub(super) mediators: u8,
+    pub(super) reads: Reads,
+    pub(super) operator: Option<Operator>,
+    /// In how many shards the keys are.
+    pub(super) shards: u8,
+    /// Over how many devices each session goes.
+    pub(super) devices: u8,
+    /// What is between the clients and the store.
+    pub(super) cache: Option<cache::Settings>,
+    pub(super) address_age: Option<Nanos>,
+    pub(super) switchover: Option<Switchover>,
+    pub(super) timeouts_fail: bool,
+}
+
+impl Cluster {
+    /// Nodes alone, with nobody who looks after them.
+    fn of(nodes: u8, reads: Reads) -> Self {
+        Self {
+            nodes,
+            mediators: 0,
+            reads,
+            operator: None,
+            shards: 1,
+            devices: 1,
+            cache: None,
+            address_age: None,
+            switchover: None,
+            timeouts_fail: false,
+        }
+    }
 }
 
 fn assemble<S: Store + 'static>(
     options: &Options<'_>,
-    nodes: u8,
-    reads: Reads,
-    operator_delay: Option<Nanos>,
+    cluster: &Cluster,
     seed: u64,
     node: impl Fn(NodeId) -> S,
 ) -> Result<Box<dyn Target>, OptionError> {
     let surroundings = Surroundings {
         conditions: options.conditions()?,
         client_timeout: options.duration("client-timeout")?,
-        reads,
-        operator_delay,
+        reads: cluster.reads,
+        operator: cluster.operator,
+        shards: cluster.shards,
+        devices: cluster.devices,
+        cache: cluster.cache,
+        address_age: cluster.address_age,
+        switchover: cluster.switchover,
+        timeouts_fail: cluster.timeouts_fail,
     };
-    let nodes = (0..nodes).map(|at| node(NodeId(at))).collect();
-    Ok(Box::new(SimTarget::new(nodes, surroundings, seed)))
+    let all = (0..cluster.nodes + cluster.mediators).map(|at| node(NodeId(at))).collect();
+    Ok(Box::new(SimTarget::new(all, usize::from(cluster.nodes), surroundings, seed)))
 }

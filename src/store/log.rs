@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Nanos, Op};
 use crate::sim::NodeId;
-use crate::store::Position;
+use crate::store::{Objects, Position};
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,9 @@ pub(super) enum Record {
     Promise { epoch: u64, vote: Option<NodeId> },
     /// The entry at this index; those once after it are gone.
     Entry { index: u64, entry: Entry },
+    /// All data and the log that they come from, in the place of everything before; nothing in it on
+    /// a new machine.
+    Snapshot { log: Vec<Entry>, objects: Objects },
 }
 
 /// Entries by index, from 1. Two logs that have the same epoch at one index are equal up to there:
@@ -41,6 +44,11 @@ pub(super) enum Accepted {
 }
 
 impl Log {
+    /// A log of these entries.
+    pub(super) fn of(entries: Vec<Entry>) -> Self {
+        Self { entries }
+    }
+
     /// The position of the last entry.
     pub(super) fn end(&self) -> Position {
         let index = self.entries.len() as u64;

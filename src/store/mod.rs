@@ -4,15 +4,20 @@
 //!
 //! Invariant: `store` never reads a clock, a thread id, an environment variable or an unordered map.
 
+mod cache;
 mod catalogue;
+mod leaderless;
 mod log;
+mod multi_primary;
 mod objects;
 mod options;
 mod primary_replica;
 mod protocol;
 mod raft;
 mod routing;
+mod sharded;
 mod single;
+mod statement;
 mod target;
 mod transactional;
 

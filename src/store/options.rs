@@ -78,6 +78,18 @@ impl<'a> Options<'a> {
         )
     }
 
+    /// The same, or a word for the number `all`.
+    pub(super) fn count_or(
+        &self,
+        name: &str,
+        word: &str,
+        all: u8,
+        low: u8,
+        high: u8,
+    ) -> Result<u8, OptionError> {
+        if self.text(name) == word { Ok(all) } else { self.count(name, low, high) }
+    }
+
     /// A number from 0 to 1, exclusive of 1.
     pub(super) fn probability(&self, name: &str) -> Result<f64, OptionError> {
         self.parse(
@@ -94,6 +106,11 @@ impl<'a> Options<'a> {
             |text| parse_duration(text).ok().filter(|d| d.0 > 0),
             || "a duration such as \"500ms\"".to_owned(),
         )
+    }
+
+    /// A duration, or a word for nothing.
+    pub(super) fn duration_or(&self, name: &str, word: &str) -> Result<Option<Nanos>, OptionError> {
+        if self.text(name) == word { Ok(None) } else { self.duration(name).map(Some) }
     }
 
     /// A distribution of delays.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Op, Outcome};
+use crate::model::{Mop, Op, Outcome, Value};
 use crate::sim::{Node, NodeId};
 
 /// A place in a replicated log: the epoch (or term) of an entry, then its index.
@@ -23,11 +23,18 @@ pub enum Request {
         op: Arc<Op>,
         /// Answer a read no earlier than when this position has been applied.
         token: Position,
+        /// The newest epoch that the client has heard of.
+        epoch: u64,
         /// A read of this very node's state, whatever its role.
         is_final: bool,
     },
     /// An operator makes this node the primary.
     Promote,
+    /// An operator makes it hand over to that node what it has, and then the lead.
+    HandOver {
+        /// The successor.
+        to: NodeId,
+    },
 }
 
 /// A node's answer.
@@ -59,6 +66,17 @@ pub struct Standing {
     pub epoch: u64,
     /// The end of its log.
     pub position: Position,
+}
+
+impl Standing {
+    /// The answer to the question whether it leads; `name` says what its epoch is. A node that does
+    /// not lead says nothing.
+    pub(super) fn claim(&self, name: &str, op: &Op) -> Outcome {
+        let claim = Value::Map([(name.into(), Value::Int(self.epoch as i64))].into());
+        let value = if self.leads { claim } else { Value::Null };
+        let answer = op.mops.iter().map(|mop| Mop { value: value.clone(), ..mop.clone() });
+        Outcome::Ok(answer.collect())
+    }
 }
 
 /// A node of a store that [`SimTarget`](crate::store::SimTarget) can drive.

@@ -24,6 +24,10 @@ pub(super) enum Bug {
 /// The store `single`.
 pub(super) struct Single {
     fsync: Fsync,
+    /// After how long a lock is taken from its holder; never where absent.
+    lock_lease: Option<Nanos>,
+    /// The tokens of locks and when they end.
+    leases: FxHashMap<Value, (i64, Nanos)>,
     bug: Bug,
     objects: Objects,
     /// How many writes the disk holds.
@@ -41,9 +45,11 @@ const CACHE_LIFETIME: Nanos = Nanos::from_millis(100);
 const MYSELF: NodeId = NodeId(0);
 
 impl Single {
-    pub(super) fn new(fsync: Fsync, bug: Bug) -> Self {
+    pub(super) fn new(fsync: Fsync, lock_lease: Option<Nanos>, bug: Bug) -> Self {
         Self {
             fsync,
+            lock_lease,
+            leases: FxHashMap::default(),
             bug,
             objects: Objects::default(),
             written: 0,
@@ -66,6 +72,25 @@ impl Single {
         self.written += 1;
         if self.fsync == Fsync::Always && self.bug != Bug::LostFsync {
             out.disk.sync();
+        }
+    }
+
+    /// Takes a lock from its holder if the lease has ended. One that was given before a restart has
+    /// a whole lease from when it is first seen again.
+    fn expire(&mut self, lock: &Value, out: &mut Outbox<'_, Self>) {
+        let Some(lease) = self.lock_lease else { return };
+        let Some(token) = self.objects.lock_holder(lock) else { return };
+        match self.leases.get(lock) {
+            Some((known, until)) if *known == token => {
+                if *until <= out.now {
+                    let release = Op::single(Function::Release, lock.clone(), Value::Int(token));
+                    self.objects.force(&release);
+                    self.write(Arc::new(release), out);
+                }
+            }
+            _ => {
+                self.leases.insert(lock.clone(), (token, out.now + lease));
+            }
         }
     }
 
@@ -92,7 +117,7 @@ impl Node for Single {
     type Record = Arc<Op>;
 
     fn start(&mut self, out: &mut Outbox<'_, Self>) {
-        *self = Self::new(self.fsync, self.bug);
+        *self = Self::new(self.fsync, self.lock_lease, self.bug);
         for op in out.disk.records() {
             self.objects.force(op);
         }
@@ -119,10 +144,17 @@ impl Node for Single {
             self.looked.insert(self.timers, (ticket, op, reply));
             return out.wake(RACE, Timer(self.timers));
         }
+        if op.function == Function::Acquire {
+            self.expire(op.key(), out);
+        }
         let outcome = match self.objects.execute(&op) {
             Ok(mops) => {
                 if op.writes() {
-                    self.write(op, out);
+                    self.write(op.clone(), out);
+                }
+                if op.function == Function::Acquire {
+                    // Its lease begins.
+                    self.expire(op.key(), out);
                 }
                 Outcome::Ok(mops)
             }

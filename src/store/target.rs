@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::model::{
-    Action, Channel, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Mop,
-    Nanos, Op, Outcome, Process, Value, What,
+    Action, Channel, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Lost,
+    Mop, Nanos, Op, Outcome, Process, Value, What,
 };
 use crate::sim::{Answer, Conditions, Engine, Network, NodeId, Ticket};
+use crate::store::cache::{self, Cache, HIT, Server};
 use crate::store::routing::{Reads, Session};
-use crate::store::{Request, Store};
+use crate::store::sharded::shard_of;
+use crate::store::{Position, Request, Standing, Store};
 use crate::target::{Target, TargetError};
 
 /// How clients and the operator behave, and what the network does of itself.
@@ -20,8 +22,48 @@ pub(super) struct Surroundings {
     pub(super) conditions: Conditions,
     pub(super) client_timeout: Nanos,
     pub(super) reads: Reads,
-    /// How long after the primary has stopped running an operator promotes another node, if ever.
-    pub(super) operator_delay: Option<Nanos>,
+    pub(super) operator: Option<Operator>,
+    /// In how many shards the keys are.
+    pub(super) shards: u8,
+    /// Over how many devices a session goes in turn; none knows what another has seen.
+    pub(super) devices: u8,
+    /// What is between the clients and the store.
+    pub(super) cache: Option<cache::Settings>,
+    /// How long a client goes on with an address that it looked up; without, it goes where the last
+    /// answer pointed.
+    pub(super) address_age: Option<Nanos>,
+    /// How often the primary is changed as planned, and whether it first hands over all it has.
+    pub(super) switchover: Option<Switchover>,
+    /// Whether an operation that was not answered is said to have failed, which nobody knows.
+    pub(super) timeouts_fail: bool,
+}
+
+/// A planned change of the primary.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Switchover {
+    /// From one to the next.
+    pub(super) every: Nanos,
+    /// Whether the primary takes no more writes and goes when its successor has all; otherwise the
+    /// successor begins at once.
+    pub(super) drains: bool,
+}
+
+/// A person who looks after the primary.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operator {
+    /// How long after the primary has stopped running another node is promoted.
+    pub(super) delay: Nanos,
+    /// Which of the running nodes.
+    pub(super) successor: Successor,
+}
+
+/// Which of the running nodes an operator promotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Successor {
+    /// The one with the longest log.
+    MostAdvanced,
+    /// The last in order.
+    Last,
 }
 
 /// A store in the simulator, with its clients.
@@ -30,10 +72,19 @@ pub(super) struct Surroundings {
 /// node that says it has done nothing, fails; one that is not answered within the client timeout
 /// stays unknown. Nothing is retried.
 pub struct SimTarget<S: Store> {
+    /// The names of all nodes, those without data last.
     names: Vec<Arc<str>>,
+    /// How many nodes have data.
+    data: usize,
     engine: Engine<S>,
     surroundings: Surroundings,
-    sessions: FxHashMap<u32, Session>,
+    /// What each device of a session knows of each shard.
+    sessions: FxHashMap<Knows, Session>,
+    cache: Option<Cache>,
+    /// Requests that the cache answers, and when; all take equally long.
+    hits: VecDeque<(Nanos, Ticket, Vec<Mop>)>,
+    /// How many requests there were.
+    requests: u64,
     /// Requests under way, by slot; a ticket is a slot and how often it had been used.
     calls: Vec<Slot>,
     free: Vec<u32>,
@@ -42,6 +93,8 @@ pub struct SimTarget<S: Store> {
     deadlines: VecDeque<(Nanos, Ticket)>,
     /// When the operator looks after the primary.
     rounds: VecDeque<Nanos>,
+    /// When the primary is next changed as planned.
+    next_switchover: Nanos,
     active: BTreeMap<FaultId, Fault>,
     shapes: Shapes,
 }
@@ -52,9 +105,14 @@ struct Slot {
     call: Option<Call>,
 }
 
+/// A session, one of its devices, and a shard.
+type Knows = (u32, u8, u8);
+
 struct Call {
     process: Process,
     session: u32,
+    knows: Knows,
+    server: Server,
     node: NodeId,
     is_final: bool,
     op: Arc<Op>,
@@ -64,19 +122,27 @@ struct Call {
 const NOBODY: Ticket = Ticket(u64::MAX);
 
 impl<S: Store> SimTarget<S> {
-    pub(super) fn new(nodes: Vec<S>, surroundings: Surroundings, seed: u64) -> Self {
-        let names = (1..=nodes.len()).map(|n| Arc::from(format!("n{n}"))).collect();
+    /// `data` of the nodes have data; the others are mediators.
+    pub(super) fn new(nodes: Vec<S>, data: usize, surroundings: Surroundings, seed: u64) -> Self {
+        let others = nodes.len() - data;
+        let mediators = (1..=others).map(|n| Arc::from(format!("m{n}")));
+        let names = (1..=data).map(|n| Arc::from(format!("n{n}"))).chain(mediators).collect();
         let network = Network::new(nodes.len(), surroundings.conditions, seed);
         Self {
             names,
+            data,
             engine: Engine::new(nodes, network, seed),
             surroundings,
             sessions: FxHashMap::default(),
+            cache: surroundings.cache.map(Cache::new),
+            hits: VecDeque::new(),
+            requests: 0,
             calls: Vec::new(),
             free: Vec::new(),
             under_way: 0,
             deadlines: VecDeque::new(),
             rounds: VecDeque::new(),
+            next_switchover: surroundings.switchover.map_or(Nanos::FOREVER, |one| one.every),
             active: BTreeMap::new(),
             shapes: Shapes::default(),
         }
@@ -84,24 +150,71 @@ impl<S: Store> SimTarget<S> {
 
     fn invoke(&mut self, call: &Invocation) -> Result<(), TargetError> {
         let named = call.node.as_ref().map(|name| self.id(name)).transpose()?;
-        let (nodes, reads) = (self.names.len(), self.surroundings.reads);
+        let (nodes, reads) = (self.data, self.surroundings.reads);
+        let now = self.engine.now();
+        let leader = self.surroundings.address_age.and_then(|_| self.leader());
+        let shard = shard_of(call.op.key(), self.surroundings.shards);
+        let device = (self.requests % u64::from(self.surroundings.devices)) as u8;
+        self.requests += 1;
+        let knows = (call.session, device, shard);
+        let first = NodeId((usize::from(shard) % nodes) as u8);
         let session =
-            self.sessions.entry(call.session).or_insert_with(|| Session::new(call.session, nodes));
+            self.sessions.entry(knows).or_insert_with(|| Session::new(call.session, nodes, first));
+        session.note(call);
+        if let Some(age) = self.surroundings.address_age {
+            session.look_up(leader.map(|(id, standing)| (standing.epoch, id)), now, age);
+        }
         let node = session.choose(call, named, reads);
-        let token = session.token(reads);
+        let (token, epoch) = (session.token(reads), session.epoch());
         self.shapes.see(&call.op);
+        let server = self.cache.as_mut().map(Cache::enter).unwrap_or_default();
+        let hit = self.look(server, call);
         let op = Arc::new(call.op.clone());
         let ticket = self.issue(Call {
             process: call.process,
             session: call.session,
+            knows,
+            server,
             node,
             is_final: call.is_final,
             op: op.clone(),
         });
+        if let Some(answer) = hit {
+            self.hits.push_back((self.engine.now() + HIT, ticket, answer));
+            return Ok(());
+        }
         let deadline = self.engine.now() + self.surroundings.client_timeout;
         self.deadlines.push_back((deadline, ticket));
-        self.engine.request(node, ticket, Request::Execute { op, token, is_final: call.is_final });
+        if self.is_cut_off(call.session, node, Lost::All) {
+            return Ok(());
+        }
+        let request = Request::Execute { op, token, epoch, is_final: call.is_final };
+        self.engine.request(node, ticket, request);
         Ok(())
+    }
+
+    /// What the cache answers.
+    fn look(&mut self, server: Server, call: &Invocation) -> Option<Vec<Mop>> {
+        let key = cached(&call.op).filter(|_| !call.is_final)?;
+        let value = self.cache.as_mut()?.look(server, key, self.engine.now())?;
+        Some(call.op.mops.iter().map(|mop| Mop { value: value.clone(), ..mop.clone() }).collect())
+    }
+
+    /// The cache is told what the store has answered.
+    fn tell_cache(&mut self, call: &Call, outcome: &Outcome, position: Position) {
+        let (Some(cache), Outcome::Ok(answer), false) = (&mut self.cache, outcome, call.is_final)
+        else {
+            return;
+        };
+        if cached(&call.op).is_some() {
+            let now = self.engine.now();
+            for mop in answer {
+                cache.fill(call.server, &mop.key, &mop.value, position, now);
+            }
+        }
+        for mop in answer.iter().filter(|mop| !mop.function.is_read()) {
+            cache.forget(call.server, &mop.key, position);
+        }
     }
 
     fn issue(&mut self, call: Call) -> Ticket {
@@ -135,18 +248,42 @@ impl<S: Store> SimTarget<S> {
         slot.is_some_and(|slot| u64::from(slot.uses) == ticket.0 >> 32 && slot.call.is_some())
     }
 
+    /// Whether so much is lost between a client and a node.
+    fn is_cut_off(&self, session: u32, node: NodeId, what: Lost) -> bool {
+        let name = &self.names[node.index()];
+        session % 2 == 1
+            && self.active.values().any(|fault| match fault {
+                Fault::Disconnect { nodes, lost } => {
+                    (*lost == Lost::All || *lost == what) && nodes.contains(name)
+                }
+                _ => false,
+            })
+    }
+
+    /// Whether an answer never reaches the client that waits for it.
+    fn is_lost(&self, answer: &Answer<S::Reply>) -> bool {
+        let (Answer::Refused(ticket) | Answer::Reply(ticket, _)) = answer;
+        let slot = self.calls.get(ticket.0 as u32 as usize).filter(|_| self.is_open(*ticket));
+        let call = slot.and_then(|slot| slot.call.as_ref());
+        call.is_some_and(|call| self.is_cut_off(call.session, call.node, Lost::Answers))
+    }
+
     /// Something reached a client.
     fn take(&mut self, answer: Answer<S::Reply>) -> Option<Event> {
-        let nodes = self.names.len();
+        if self.is_lost(&answer) {
+            return None;
+        }
+        let nodes = self.data;
         match answer {
             Answer::Refused(ticket) => {
                 let call = self.redeem(ticket)?;
-                self.sessions.get_mut(&call.session)?.avoid(call.node, nodes);
+                self.sessions.get_mut(&call.knows)?.avoid(call.node, nodes);
                 Some(self.complete(call, Outcome::Fail("connection refused".to_owned())))
             }
             Answer::Reply(ticket, reply) => {
                 let call = self.redeem(ticket)?;
-                let session = self.sessions.get_mut(&call.session)?;
+                self.tell_cache(&call, &reply.outcome, reply.position);
+                let session = self.sessions.get_mut(&call.knows)?;
                 session.learn(reply.hint, reply.position);
                 if reply.hint.is_none() && !matches!(reply.outcome, Outcome::Ok(_)) {
                     session.avoid(call.node, nodes);
@@ -158,8 +295,21 @@ impl<S: Store> SimTarget<S> {
 
     fn give_up(&mut self, ticket: Ticket) -> Option<Event> {
         let call = self.redeem(ticket)?;
-        self.sessions.get_mut(&call.session)?.avoid(call.node, self.names.len());
-        Some(self.complete(call, Outcome::Info("timeout".to_owned())))
+        self.sessions.get_mut(&call.knows)?.avoid(call.node, self.data);
+        let why = "timeout".to_owned();
+        let is_failure = self.surroundings.timeouts_fail;
+        Some(self.complete(call, if is_failure { Outcome::Fail(why) } else { Outcome::Info(why) }))
+    }
+
+    /// The cache answers; no node does.
+    fn hit(&mut self) -> Option<Event> {
+        let (_, ticket, answer) = self.hits.pop_front()?;
+        let call = self.redeem(ticket)?;
+        let mut event = self.complete(call, Outcome::Ok(answer));
+        if let What::Client(client) = &mut event.what {
+            client.node = None;
+        }
+        Some(event)
     }
 
     fn complete(&self, call: Call, outcome: Outcome) -> Event {
@@ -182,17 +332,44 @@ impl<S: Store> SimTarget<S> {
         Event { time: self.engine.now(), what: What::Client(event) }
     }
 
-    /// The operator promotes the most advanced of the running nodes, if none of them leads.
+    /// The operator promotes one of the running nodes, if none of them leads.
     fn look_after_primary(&mut self) {
+        let Some(Operator { successor, .. }) = self.surroundings.operator else { return };
         let running = |id| self.engine.running(id).map(|node| (id, node.standing()));
-        let standings: Vec<_> = self.engine.ids().filter_map(running).collect();
+        let standings: Vec<_> = self.engine.ids().take(self.data).filter_map(running).collect();
         if standings.iter().any(|(_, standing)| standing.leads) {
             return;
         }
-        // Of equals the first.
-        let best = standings.iter().rev().max_by_key(|(_, standing)| standing.position);
-        if let Some((id, _)) = best {
+        let successor = match successor {
+            Successor::Last => standings.last(),
+            // Of equals the first.
+            Successor::MostAdvanced => {
+                standings.iter().rev().max_by_key(|(_, standing)| standing.position)
+            }
+        };
+        if let Some((id, _)) = successor {
             self.engine.request(*id, NOBODY, Request::Promote);
+        }
+    }
+
+    /// The node that leads in the newest epoch, of those that run.
+    fn leader(&self) -> Option<(NodeId, Standing)> {
+        let standing = |id| self.engine.running(id).map(|node| (id, node.standing()));
+        let leaders = self.engine.ids().filter_map(standing).filter(|(_, one)| one.leads);
+        leaders.max_by_key(|(_, standing)| standing.epoch)
+    }
+
+    /// The primary is changed as planned: for the next node that runs.
+    fn switch_over(&mut self, Switchover { every, drains }: Switchover) {
+        self.next_switchover = self.next_switchover + every;
+        let Some((primary, _)) = self.leader() else { return };
+        let mut others =
+            (1..self.data).map(|step| NodeId(((primary.index() + step) % self.data) as u8));
+        let Some(next) = others.find(|id| self.engine.running(*id).is_some()) else { return };
+        if drains {
+            self.engine.request(primary, NOBODY, Request::HandOver { to: next });
+        } else {
+            self.engine.request(next, NOBODY, Request::Promote);
         }
     }
 
@@ -230,9 +407,16 @@ impl<S: Store> SimTarget<S> {
                 let by_ns = offset_ms.saturating_mul(1_000_000);
                 self.ids(nodes)?.into_iter().for_each(|id| self.engine.skew(id, by_ns));
             }
+            Fault::Slow { nodes, by_ms } => {
+                let by = Nanos::from_millis(*by_ms);
+                self.ids(nodes)?.into_iter().for_each(|id| self.engine.slow(id, by));
+            }
+            Fault::Disconnect { nodes, .. } => {
+                self.ids(nodes)?;
+            }
             Fault::Command { name, .. } => {
                 return Err(TargetError::Unusable(format!(
-                    "the simulator has no fault {name:?}; it has partition, kill, pause and skew"
+                    "the simulator has no fault {name:?}; it has partition, kill, pause, skew, slow and disconnect"
                 )));
             }
         }
@@ -258,7 +442,11 @@ impl<S: Store> SimTarget<S> {
                 let by_ns = offset_ms.saturating_mul(-1_000_000);
                 self.ids(nodes)?.into_iter().for_each(|id| self.engine.skew(id, by_ns));
             }
-            Fault::Command { .. } => {}
+            Fault::Slow { nodes, by_ms } => {
+                let by = Nanos::from_millis(*by_ms);
+                self.ids(nodes)?.into_iter().for_each(|id| self.engine.hasten(id, by));
+            }
+            Fault::Disconnect { .. } | Fault::Command { .. } => {}
         }
         Ok(())
     }
@@ -268,7 +456,7 @@ impl<S: Store> SimTarget<S> {
     }
 
     fn call_operator(&mut self) {
-        if let Some(delay) = self.surroundings.operator_delay {
+        if let Some(Operator { delay, .. }) = self.surroundings.operator {
             self.rounds.push_back(self.engine.now() + delay);
         }
     }
@@ -276,7 +464,11 @@ impl<S: Store> SimTarget<S> {
 
 impl<S: Store> Target for SimTarget<S> {
     fn nodes(&self) -> &[Arc<str>] {
-        &self.names
+        &self.names[..self.data]
+    }
+
+    fn mediators(&self) -> &[Arc<str>] {
+        &self.names[self.data..]
     }
 
     fn now(&self) -> Nanos {
@@ -306,18 +498,27 @@ impl<S: Store> Target for SimTarget<S> {
             }
             let deadline = self.deadlines.front().map_or(Nanos::FOREVER, |(time, _)| *time);
             let round = self.rounds.front().map_or(Nanos::FOREVER, |time| *time);
-            let limit = until.min(deadline).min(round);
-            if limit == Nanos::FOREVER {
+            let hit = self.hits.front().map_or(Nanos::FOREVER, |(time, ..)| *time);
+            if until.min(deadline).min(round).min(hit) == Nanos::FOREVER {
                 // Nobody waits for anything: the nodes would go on talking for ever.
                 return None;
             }
+            let limit = until.min(deadline).min(round).min(hit).min(self.next_switchover);
             if let Some(answer) = self.engine.run(limit) {
                 if let Some(event) = self.take(answer) {
+                    return Some(event);
+                }
+            } else if limit == hit {
+                if let Some(event) = self.hit() {
                     return Some(event);
                 }
             } else if limit == round {
                 self.rounds.pop_front();
                 self.look_after_primary();
+            } else if let Some(plan) = self.surroundings.switchover
+                && limit == self.next_switchover
+            {
+                self.switch_over(plan);
             } else if limit == deadline {
                 if let Some(event) = self.deadlines.pop_front().and_then(|(_, t)| self.give_up(t)) {
                     return Some(event);
@@ -329,13 +530,7 @@ impl<S: Store> Target for SimTarget<S> {
     }
 
     fn primary(&mut self) -> Option<Arc<str>> {
-        let standing = |id| self.engine.running(id).map(|node| (node.standing(), id));
-        self.engine
-            .ids()
-            .filter_map(standing)
-            .filter(|(standing, _)| standing.leads)
-            .max_by_key(|(standing, _)| standing.epoch)
-            .map(|(_, id)| self.names[id.index()].clone())
+        self.leader().map(|(id, _)| self.names[id.index()].clone())
     }
 
     fn close(&mut self) -> Result<(), TargetError> {
@@ -343,6 +538,14 @@ impl<S: Store> Target for SimTarget<S> {
             self.mend(&fault)?;
         }
         Ok(())
+    }
+}
+
+/// The key whose value a cache may hold: that of a single read.
+fn cached(op: &Op) -> Option<&Value> {
+    match op.mops.as_slice() {
+        [mop] if op.function == Function::Read && mop.function.is_read() => Some(&mop.key),
+        _ => None,
     }
 }
 
@@ -369,8 +572,12 @@ impl Shapes {
     fn see(&mut self, op: &Op) {
         for mop in &op.mops {
             match mop.function {
-                Function::Read => {}
-                Function::Append | Function::Add | Function::Remove | Function::Increment => {
+                function if function.is_read() => {}
+                Function::Append
+                | Function::Add
+                | Function::Remove
+                | Function::Put
+                | Function::Increment => {
                     if !self.by_key.contains_key(&mop.key) {
                         self.by_key.insert(mop.key.clone(), mop.function);
                     }

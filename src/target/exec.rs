@@ -153,12 +153,18 @@ fn places(fault: &Fault) -> Vec<Place> {
         Fault::Partition { cuts, .. } => {
             cuts.iter().map(|cut| (cut.to.clone(), vec![("peer", cut.from.to_string())])).collect()
         }
-        Fault::Kill(nodes) | Fault::Pause(nodes) | Fault::Command { nodes, .. } => {
+        Fault::Kill(nodes)
+        | Fault::Pause(nodes)
+        | Fault::Disconnect { nodes, .. }
+        | Fault::Command { nodes, .. } => {
             nodes.iter().map(|node| (node.clone(), Vec::new())).collect()
         }
         Fault::Skew { nodes, offset_ms } => nodes
             .iter()
             .map(|node| (node.clone(), vec![("offset_ms", offset_ms.to_string())]))
             .collect(),
+        Fault::Slow { nodes, by_ms } => {
+            nodes.iter().map(|node| (node.clone(), vec![("by_ms", by_ms.to_string())])).collect()
+        }
     }
 }

@@ -13,6 +13,11 @@ pub trait Target {
     /// The names of the nodes.
     fn nodes(&self) -> &[Arc<str>];
 
+    /// The names of those that no client asks, but that a fault may name.
+    fn mediators(&self) -> &[Arc<str>] {
+        &[]
+    }
+
     /// Now, on the clock of the run.
     fn now(&self) -> Nanos;
 

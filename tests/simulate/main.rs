@@ -43,6 +43,12 @@ fn one_seed_gives_one_history_for_ever() {
         (Plan::new("single", &[], Weather::Kills), 6_072_234_937_885_343_310),
         (rough(Plan::new("primary-replica", &[], Weather::All)), 1_925_634_384_521_414_606),
         (rough(Plan::new("raft", &[], Weather::All)), 10_621_138_396_112_675_664),
+        (rough(Plan::new("multi-primary", &[], Weather::All)), 13_324_298_690_388_171_051),
+        (
+            rough(Plan::new("multi-primary", &[("replication", "certified")], Weather::All)),
+            12_849_743_344_970_717_946,
+        ),
+        (rough(Plan::new("leaderless", &[], Weather::All)), 11_549_560_873_444_106_282),
     ] {
         let digest = run(&plan, 7).digest();
         assert_eq!(run(&plan, 7).digest(), digest, "{}", plan.store);
@@ -72,9 +78,33 @@ fn raft_is_linearizable_whatever_the_faults() {
     assert!(reads_ok > 200 * 100 && writes_ok > 200 * 100, "{reads_ok} and {writes_ok} ok");
 }
 
+/// What the remedies of the weak stores promise, under whatever faults they tolerate.
+#[test]
+fn the_remedies_are_linearizable() {
+    let certified = [("replication", "certified"), ("reads", "sync")];
+    let repaired = [("anti-entropy", "300ms")];
+    let mut writes_ok = 0;
+    for seed in 0..60 {
+        let (store, options): (_, &[_]) =
+            if seed % 2 == 0 { ("multi-primary", &certified) } else { ("leaderless", &repaired) };
+        let mut plan = Plan::new(store, options, Weather::All);
+        // A read and a write that are one operation need more than quorums.
+        plan.mix = if seed % 2 == 0 { [5, 3, 2, 2] } else { [5, 4, 0, 0] };
+        if seed % 3 > 0 {
+            plan = rough(plan);
+        }
+        let seen = run(&plan, seed);
+        // A final read shows what one node has, whatever it has missed.
+        let violated = violations(&seen);
+        assert_eq!(violated, [], "seed {seed}, {store}");
+        writes_ok += seen.ok(Function::Write);
+    }
+    assert!(writes_ok > 60 * 50, "{writes_ok} ok");
+}
+
 #[test]
 fn outside_fault_windows_at_least_nine_of_ten_operations_are_ok() {
-    for store in ["raft", "primary-replica"] {
+    for store in ["raft", "primary-replica", "multi-primary", "leaderless"] {
         let (mut ok, mut all) = (0, 0);
         for seed in 0..40 {
             let seen = run(&Plan::new(store, &[], Weather::All), seed);
@@ -324,6 +354,14 @@ fn options_are_checked_and_the_nearest_word_is_named() {
         ("transactional", "isolation", Value::text("serialisable"), "did you mean `serializable`?"),
         ("transactional", "bug", Value::text("dirty-read"), "isolation = \"read-committed\""),
         ("transactional", "bug", Value::text("forgotten-token"), "sessions = \"token\""),
+        ("multi-primary", "conflict", Value::text("sibling"), "did you mean `siblings`?"),
+        ("multi-primary", "primaries", Value::Int(5), "need as many nodes, not 3"),
+        ("multi-primary", "reads", Value::text("sync"), "only replication = \"certified\""),
+        ("multi-primary", "origin-filter", Value::text("off"), "use topology = \"ring\""),
+        ("leaderless", "read-quorum", Value::Int(4), "4 of 3 replicas never answer"),
+        ("leaderless", "replicas", Value::Int(4), "need as many nodes, not 3"),
+        ("leaderless", "quorum", Value::text("sloppy"), "nobody can stand in"),
+        ("leaderless", "anti-entropy", Value::text("never"), "a duration"),
         ("single", "nodes", Value::Int(3), "from 1 to 1"),
         ("single", "fsync", Value::text("never"), "interval(100ms)"),
     ] {

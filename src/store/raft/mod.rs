@@ -22,7 +22,7 @@ mod replicate;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::model::{Nanos, Op, Outcome};
+use crate::model::{Function, Nanos, Op, Outcome};
 use crate::sim::{Node, NodeId, Outbox, Ticket, Timer};
 use crate::store::log::{Entry, Log, Progress, Record};
 use crate::store::{Hint, Objects, Position, Reply, Request, Standing, Store};
@@ -266,6 +266,7 @@ impl Node for Raft {
         for record in out.disk.records() {
             match record {
                 Record::Promise { epoch, vote } => (self.term, self.vote) = (*epoch, *vote),
+                Record::Snapshot { .. } => {}
                 Record::Entry { index, entry } => {
                     self.log.restore(*index, entry.clone());
                 }
@@ -321,6 +322,10 @@ impl Node for Raft {
 
     fn request(&mut self, ticket: Ticket, request: Request, out: &mut Outbox<'_, Self>) {
         let Request::Execute { op, .. } = request else { return };
+        if op.function == Function::Leader {
+            let claim = self.standing().claim("term", &op);
+            return out.reply(ticket, self.reply(claim));
+        }
         let local = self.settings.reads == RaftReads::Local;
         match (op.writes(), &self.role, self.leader) {
             (false, ..) if local => self.answer(ticket, &op, out),

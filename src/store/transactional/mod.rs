@@ -366,7 +366,7 @@ impl Node for Transactional {
     }
 
     fn request(&mut self, ticket: Ticket, request: Request, out: &mut Outbox<'_, Self>) {
-        let Request::Execute { op, token, is_final } = request else { return };
+        let Request::Execute { op, token, is_final, .. } = request else { return };
         if is_final {
             return out.reply(ticket, Self::reply(self.look(&op), 0));
         }

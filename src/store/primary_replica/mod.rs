@@ -21,14 +21,27 @@
 //! Reads are answered from what is applied, acknowledged or not, and the old primary goes on
 //! answering until it hears of its successor: reads can be stale in every mode that has a failover.
 
+mod failover;
+mod handover;
+mod join;
+mod mediator;
+mod options;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::{Mop, Nanos, Op, Outcome};
+use crate::model::{Function, Mop, Nanos, Op, Outcome, Random};
 use crate::sim::{Latency, Node, NodeId, Outbox, Ticket, Timer};
 use crate::store::log::{Accepted, Entry, Log, Progress, Record};
 use crate::store::options::Fsync;
+use crate::store::routing::number_of;
+use crate::store::statement::Condition;
 use crate::store::{Hint, Objects, Position, Reply, Request, Standing, Store};
+
+use handover::{MOVE, Move};
+use join::{Arriving, COPIED, Copying, JOIN, Joining};
+use mediator::{Grants, Mediator};
+pub(super) use options::{INFO, settings};
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +63,54 @@ pub(super) enum Failover {
     Manual,
     /// The replica itself, when it has not heard of the primary for some time.
     Automatic,
+}
+
+/// How it is noticed that the primary is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detection {
+    /// A replica does not hear from the primary.
+    Link,
+    /// So many mediators do not hear from it.
+    Mediator(u8),
+    /// It does not answer a replica's probe in time.
+    Probe,
+    /// A client that knows it comes to a replica to write all the same.
+    Client,
+}
+
+/// What keeps an old primary from serving beside its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fencing {
+    /// Nothing: it stops when it hears of its successor.
+    None,
+    /// A client that knows of its successor tells it.
+    Epoch,
+    /// It stops by itself when the mediators' grant runs out, before they grant another.
+    Lease,
+    /// The successor switches its power off first.
+    Stonith,
+}
+
+/// What the log says of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogForm {
+    /// The value that was written.
+    Row,
+    /// The statement, which every node evaluates for itself.
+    Statement,
+    /// The bytes on disk, which only a node of the same version can read.
+    Physical,
+}
+
+/// From where a replica goes on after its copying was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// Where it had stopped.
+    Exact,
+    /// One entry too early: it does the last one again.
+    Early,
+    /// One entry too late: it leaves one out.
+    Late,
 }
 
 /// What an old primary does with the entries that its successor lacks.
@@ -82,7 +143,29 @@ pub(super) struct Settings {
     pub(super) replication: Replication,
     pub(super) failover: Failover,
     pub(super) failover_timeout: Nanos,
+    pub(super) detection: Detection,
+    /// Of how many mediators a node needs the grants to lead.
+    pub(super) mediators_needed: u8,
+    pub(super) fencing: Fencing,
+    /// Whether what nodes say of themselves waits behind the log, on one channel.
+    pub(super) shares_channel: bool,
     pub(super) old_primary: OldPrimary,
+    /// Under which condition writes take effect.
+    pub(super) condition: Condition,
+    pub(super) log: LogForm,
+    pub(super) resume: Resume,
+    /// When the nodes begin to be upgraded to the next version, one after another.
+    pub(super) upgrade: Option<Nanos>,
+    /// Whether replicas leave out what is done to keys of odd number.
+    pub(super) is_filtered: bool,
+    /// How the last node is replaced by a new one.
+    pub(super) joining: Option<Joining>,
+    /// How the second node takes over from the first.
+    pub(super) moves: Option<Move>,
+    /// The primary that everybody is set up with.
+    pub(super) first: NodeId,
+    /// With `semi`: after so long a write is acknowledged without a replica.
+    pub(super) degrades_after: Option<Nanos>,
     pub(super) lag: Latency,
     pub(super) fsync: Fsync,
     /// Whether a replica answers reads; otherwise only the primary does.
@@ -90,7 +173,31 @@ pub(super) struct Settings {
     pub(super) bug: Bug,
 }
 
-/// A node of the store `primary-replica`.
+impl Settings {
+    fn uses_mediators(&self) -> bool {
+        matches!(self.detection, Detection::Mediator(_))
+    }
+
+    /// Whether an entry of the log takes effect on the node that applies it.
+    fn takes_effect(&self, clock: Nanos, random: &mut Random) -> bool {
+        self.log != LogForm::Statement || self.condition.holds(clock, random)
+    }
+
+    /// Whether a node leaves out an entry that it did not write itself.
+    fn leaves_out(&self, me: NodeId, entry: &Entry) -> bool {
+        let is_own = NodeId((entry.epoch & 0xff) as u8) == me;
+        let is_odd = |op: &Arc<Op>| number_of(op.key()) % 2 == 1;
+        self.is_filtered && !is_own && entry.op.as_ref().is_some_and(is_odd)
+    }
+
+    /// Whether a node runs the next version already; they are upgraded a second apart.
+    fn is_upgraded(&self, node: NodeId, now: Nanos) -> bool {
+        let turn = Nanos::from_millis(1_000 * u64::from(node.0));
+        self.upgrade.is_some_and(|first| now >= first + turn)
+    }
+}
+
+/// A node of the store `primary-replica`: one with data, or a mediator.
 pub(super) struct PrimaryReplica {
     me: NodeId,
     settings: Settings,
@@ -104,7 +211,22 @@ pub(super) struct PrimaryReplica {
     objects: Objects,
     /// Up to here the log is known to equal that of the primary of this epoch.
     matched: u64,
-    heard: Nanos,
+    /// When it last heard of the primary, or began to wait for one; never if it must not lead before.
+    heard: Option<Nanos>,
+    /// What the mediators granted to it.
+    grants: Grants,
+    /// The planned end of its lead.
+    handover: Option<Handover>,
+    /// Of a mediator: whom it stands for.
+    mediator: Mediator,
+    /// Whether its copying was interrupted and has not gone on yet.
+    is_interrupted: bool,
+    /// Whether it met a log that it cannot read, and copies nothing any more.
+    has_stopped: bool,
+    /// Of a new replica that has not caught up: how far it is.
+    arriving: Option<Arriving>,
+    /// Of the primary: what the last new replica was given.
+    copying: Option<Copying>,
     /// What the primary knows of the others, by node.
     progress: Vec<Progress>,
     /// Writes that wait for replicas, in the order of their entries.
@@ -113,8 +235,18 @@ pub(super) struct PrimaryReplica {
     parked: Vec<Parked>,
 }
 
+/// A primary takes no more writes until its successor has all.
+#[derive(Clone, Copy)]
+struct Handover {
+    to: NodeId,
+    since: Nanos,
+    /// Whether the successor was told to begin.
+    is_offered: bool,
+}
+
 struct Waiting {
     index: u64,
+    since: Nanos,
     ticket: Ticket,
     answer: Vec<Mop>,
 }
@@ -137,6 +269,24 @@ pub(super) enum Message {
     Behind { epoch: u64, known: u64 },
     /// There is a newer epoch than yours.
     Deposed { epoch: u64 },
+    /// A new replica: send me a snapshot.
+    Join { epoch: u64, asked: Nanos },
+    /// The primary: all data, the log that they come from, and where mine ends now.
+    Snapshot { epoch: u64, asked: Nanos, log: Vec<Entry>, objects: Objects, until: u64 },
+    /// Who is to take over: give me what comes after this, and stop.
+    Yield { epoch: u64, matched: Position },
+    /// The old primary: I have stopped, with these entries after that position.
+    Yielded { epoch: u64, previous: Position, entries: Vec<Entry> },
+    /// To a mediator: I lead in this epoch, or want to.
+    Ask { epoch: u64, leads: bool, sent: Nanos },
+    /// A mediator: you may.
+    Grant { epoch: u64, sent: Nanos },
+    /// To the primary: are you there?
+    Probe { epoch: u64, sent: Nanos },
+    /// The primary: I am.
+    Alive { epoch: u64, sent: Nanos },
+    /// The primary: you have all, lead.
+    TakeOver { epoch: u64 },
 }
 
 const TICK: Timer = Timer(0);
@@ -145,23 +295,24 @@ const SYNC: Timer = Timer(1);
 const BATCH: usize = 1024;
 /// How long a read waits for its token.
 const PATIENCE: Nanos = Nanos::from_millis(500);
-/// A promotion skips a counter, so that an old primary that restarts at the same moment, and takes
-/// the next epoch, does not depose its successor.
-const PROMOTION: u64 = 2;
-const RESTART: u64 = 1;
-
 impl PrimaryReplica {
     pub(super) fn new(me: NodeId, settings: Settings) -> Self {
         Self {
             me,
             settings,
-            // The first node is the primary that everybody was set up with.
-            epoch: 1 << 8,
+            epoch: 1 << 8 | u64::from(settings.first.0),
             leads: false,
             log: Log::default(),
             objects: Objects::default(),
             matched: 0,
-            heard: Nanos(0),
+            heard: None,
+            grants: Grants::default(),
+            handover: None,
+            mediator: Mediator::default(),
+            is_interrupted: false,
+            has_stopped: false,
+            arriving: None,
+            copying: None,
             progress: Vec::new(),
             waiting: VecDeque::new(),
             parked: Vec::new(),
@@ -196,25 +347,16 @@ impl PrimaryReplica {
     /// Serves a newer epoch from now on, whoever its primary is.
     fn serve(&mut self, epoch: u64, out: &mut Outbox<'_, Self>) {
         (self.epoch, self.leads) = (epoch, false);
+        self.handover = None;
         self.matched = 0;
-        self.heard = out.now;
+        self.heard = Some(out.now);
+        self.copying = None;
         out.disk.append(Record::Promise { epoch, vote: None });
         out.disk.sync();
         while let Some(Waiting { ticket, .. }) = self.waiting.pop_front() {
             let outcome = Outcome::Info("deposed before the write was replicated".to_owned());
             out.reply(ticket, self.reply(outcome));
         }
-    }
-
-    /// Becomes the primary of a new epoch. Its first entry is empty: where an old primary has
-    /// entries of its own at that index, it finds the conflict at once.
-    fn promote(&mut self, step: u64, out: &mut Outbox<'_, Self>) {
-        let counter = (self.epoch >> 8) + step;
-        self.serve(counter << 8 | u64::from(self.me.0), out);
-        self.leads = true;
-        let next = self.log.end().index + 1;
-        self.progress = vec![Progress::new(next, out.now); usize::from(self.settings.nodes)];
-        self.append(None, out);
     }
 
     /// Writes an entry of this epoch to the log and sends it to all replicas.
@@ -240,11 +382,19 @@ impl PrimaryReplica {
     }
 
     fn execute(&mut self, ticket: Ticket, op: Arc<Op>, out: &mut Outbox<'_, Self>) {
+        let is_write = op.writes();
+        if is_write && self.leads && !self.settings.condition.holds(out.clock, out.random) {
+            if self.settings.log == LogForm::Statement {
+                self.append(Some(op), out);
+            }
+            let why = "the condition of the statement does not hold".to_owned();
+            return out.reply(ticket, self.reply(Outcome::Fail(why)));
+        }
         let answer = match self.objects.execute(&op) {
             Ok(answer) => answer,
             Err(why) => return out.reply(ticket, self.reply(Outcome::Fail(why))),
         };
-        if !op.writes() {
+        if !is_write {
             return out.reply(ticket, self.reply(Outcome::Ok(answer)));
         }
         if !self.leads {
@@ -252,13 +402,14 @@ impl PrimaryReplica {
             return out.reply(ticket, self.reply(Outcome::Ok(answer)));
         }
         let index = self.append(Some(op), out);
-        self.waiting.push_back(Waiting { index, ticket, answer });
+        self.waiting.push_back(Waiting { index, since: out.now, ticket, answer });
         self.acknowledge(out);
     }
 
     /// Up to which entry writes may be acknowledged.
     fn replicated(&self) -> u64 {
-        let matched = self.others().map(|node| self.progress[node.index()].matched);
+        let members = self.others().filter(|node| self.is_member(*node));
+        let matched = members.map(|node| self.progress[node.index()].matched);
         let all = self.log.end().index;
         match self.settings.replication {
             _ if self.settings.bug == Bug::DirtyAck => all,
@@ -273,7 +424,12 @@ impl PrimaryReplica {
             return;
         }
         let replicated = self.replicated();
-        while self.waiting.front().is_some_and(|waiting| waiting.index <= replicated) {
+        let (degrades, now) = (self.settings.degrades_after, out.now);
+        let may_end = |waiting: &Waiting| {
+            let is_late = degrades.is_some_and(|patience| now - waiting.since >= patience);
+            waiting.index <= replicated || is_late
+        };
+        while self.waiting.front().is_some_and(may_end) {
             if let Some(Waiting { ticket, answer, .. }) = self.waiting.pop_front() {
                 out.reply(ticket, self.reply(Outcome::Ok(answer)));
             }
@@ -288,12 +444,16 @@ impl PrimaryReplica {
         entries: &[Entry],
         out: &mut Outbox<'_, Self>,
     ) {
+        if self.has_stopped || matches!(self.arriving, Some(Arriving::Empty { .. })) {
+            return;
+        }
         match self.log.accept(previous, entries) {
             Accepted::Behind { .. } if self.settings.bug == Bug::BlindConfirm => {
                 let matched = previous.index + entries.len() as u64;
                 out.send(from, Message::Confirm { epoch: self.epoch, matched });
             }
             Accepted::Behind { known } => {
+                self.is_interrupted = true;
                 out.send(from, Message::Behind { epoch: self.epoch, known });
             }
             Accepted::Stored { fresh, cut } => {
@@ -318,13 +478,30 @@ impl PrimaryReplica {
         if rebuilt {
             self.objects = Objects::default();
         }
-        let first = if rebuilt { 1 } else { fresh.start };
-        for entry in &self.log.entries()[first as usize - 1..] {
-            if let Some(op) = &entry.op {
+        let mut first = if rebuilt { 1 } else { fresh.start };
+        if std::mem::take(&mut self.is_interrupted) && !rebuilt {
+            first = self.resume(first);
+        }
+        for index in first..fresh.end {
+            if let Some(entry @ Entry { op: Some(op), .. }) = self.log.get(index)
+                && self.settings.takes_effect(out.clock, out.random)
+                && !self.settings.leaves_out(self.me, entry)
+            {
                 self.objects.force(op);
             }
         }
+        self.arrive();
         self.unpark(out);
+    }
+
+    /// From which entry on a replica does what the log says, after an interruption.
+    fn resume(&self, exact: u64) -> u64 {
+        let has_op = |index: &u64| self.log.get(*index).is_some_and(|entry| entry.op.is_some());
+        match self.settings.resume {
+            Resume::Exact => exact,
+            Resume::Early => (1..exact).rev().find(has_op).unwrap_or(exact),
+            Resume::Late => (exact..=self.log.end().index).find(has_op).unwrap_or(exact) + 1,
+        }
     }
 
     /// Answers the reads whose entries have come, and refuses those that waited too long.
@@ -343,47 +520,34 @@ impl PrimaryReplica {
 
     /// What is on disk: the promise, the log and its effects, those of entries that gave way too
     /// if they are kept.
-    fn recover(&mut self, records: &[Record]) {
-        for record in records {
+    fn recover(&mut self, out: &mut Outbox<'_, Self>) {
+        let (settings, me) = (self.settings, self.me);
+        let (clock, random) = (out.clock, &mut *out.random);
+        let mut redo = |objects: &mut Objects, entry: &Entry| {
+            if let Some(op) = &entry.op
+                && settings.takes_effect(clock, random)
+                && !settings.leaves_out(me, entry)
+            {
+                objects.force(op);
+            }
+        };
+        for record in out.disk.records() {
             match record {
                 Record::Promise { epoch, .. } => self.epoch = *epoch,
                 Record::Entry { index, entry } => {
                     let cut = self.log.restore(*index, entry.clone());
-                    if cut && self.settings.old_primary == OldPrimary::Truncate {
+                    if cut && settings.old_primary == OldPrimary::Truncate {
                         self.objects = Objects::default();
-                        for entry in self.log.entries() {
-                            entry.op.iter().for_each(|op| self.objects.force(op));
-                        }
-                    } else if let Some(op) = &entry.op {
-                        self.objects.force(op);
+                        self.log.entries().iter().for_each(|one| redo(&mut self.objects, one));
+                    } else {
+                        redo(&mut self.objects, entry);
                     }
                 }
-            }
-        }
-    }
-
-    /// The primary speaks to its replicas; a replica looks whether it still has a primary.
-    fn tick(&mut self, out: &mut Outbox<'_, Self>) {
-        if !self.leads {
-            // The next in line after the primary is the first to lose patience.
-            let rank = (self.me.0 + self.settings.nodes - self.primary().0) % self.settings.nodes;
-            let timeout = self.settings.failover_timeout;
-            let patience = timeout + Nanos(timeout.0 / 2 * u64::from(rank.saturating_sub(1)));
-            if self.settings.failover == Failover::Automatic && out.now - self.heard > patience {
-                self.promote(PROMOTION, out);
-            }
-            return;
-        }
-        let last = self.log.end().index;
-        let patience = Nanos(2 * self.heartbeat().0) + self.settings.lag.ceiling();
-        for node in self.others() {
-            let progress = &mut self.progress[node.index()];
-            let stalled = progress.stalled(last, patience, out.now);
-            let previous = self.log.position(progress.matched);
-            let epoch = self.epoch;
-            out.send(node, Message::Replicate { epoch, previous, entries: Vec::new() });
-            if stalled {
-                self.ship(node, out);
+                Record::Snapshot { log, objects } => {
+                    (self.log, self.objects) = (Log::of(log.clone()), objects.clone());
+                    let is_empty = log.is_empty();
+                    self.arriving = is_empty.then_some(Arriving::Empty { asked: Nanos(0) });
+                }
             }
         }
     }
@@ -397,14 +561,20 @@ impl Node for PrimaryReplica {
 
     fn start(&mut self, out: &mut Outbox<'_, Self>) {
         *self = Self::new(self.me, self.settings);
-        self.heard = out.now;
-        self.recover(out.disk.records());
+        if self.is_mediator() {
+            return self.start_mediator(out);
+        }
         let fresh = out.disk.records().is_empty();
-        // With an automatic failover there may be a successor by now: it waits to hear of one. Else
-        // nobody else will lead; the epoch is new, for it may have forgotten entries of the old one.
-        let resumes = fresh || self.settings.failover != Failover::Automatic;
-        if self.primary() == self.me && resumes {
-            self.promote(if fresh { 0 } else { RESTART }, out);
+        self.recover(out);
+        self.is_interrupted = !fresh;
+        self.take_place(fresh, out);
+        if let Some(joining) = self.settings.joining.filter(|_| fresh)
+            && self.me.0 + 1 == self.settings.nodes
+        {
+            out.wake(joining.after, JOIN);
+        }
+        if let Some(moves) = self.moves_here().filter(|_| fresh) {
+            out.wake(moves.after, MOVE);
         }
         out.wake(self.heartbeat(), TICK);
         if let Fsync::Interval(period) = self.settings.fsync {
@@ -413,10 +583,30 @@ impl Node for PrimaryReplica {
     }
 
     fn receive(&mut self, from: NodeId, message: Message, out: &mut Outbox<'_, Self>) {
+        if self.is_mediator() {
+            return self.asked(from, &message, out);
+        }
+        if let Message::Grant { epoch, sent } = message {
+            return self.granted(from, epoch, sent, out);
+        }
+        if let Message::Deposed { epoch } = message
+            && from.0 >= self.settings.nodes
+        {
+            return self.refused(from, epoch, out);
+        }
         let (Message::Replicate { epoch, .. }
         | Message::Confirm { epoch, .. }
         | Message::Behind { epoch, .. }
-        | Message::Deposed { epoch }) = message;
+        | Message::Deposed { epoch }
+        | Message::Yield { epoch, .. }
+        | Message::Yielded { epoch, .. }
+        | Message::Join { epoch, .. }
+        | Message::Snapshot { epoch, .. }
+        | Message::Ask { epoch, .. }
+        | Message::Grant { epoch, .. }
+        | Message::Probe { epoch, .. }
+        | Message::Alive { epoch, .. }
+        | Message::TakeOver { epoch }) = message;
         if epoch > self.epoch {
             self.serve(epoch, out);
         }
@@ -426,7 +616,15 @@ impl Node for PrimaryReplica {
                 if !current {
                     return out.send(from, Message::Deposed { epoch: self.epoch });
                 }
-                self.heard = out.now;
+                // Only what the primary says of itself tells that it is there, not its log; and who
+                // probes trusts nothing but an answer.
+                if entries.is_empty() && self.settings.detection != Detection::Probe {
+                    self.heard = Some(out.now);
+                }
+                let version = |node| self.settings.is_upgraded(node, out.now);
+                if self.settings.log == LogForm::Physical && version(from) != version(self.me) {
+                    self.has_stopped = true;
+                }
                 self.store(from, previous, &entries, out);
             }
             Message::Confirm { matched, .. } if current && self.leads => {
@@ -436,12 +634,30 @@ impl Node for PrimaryReplica {
                     self.ship(from, out);
                 }
                 self.acknowledge(out);
+                self.offer_lead(out);
             }
+            Message::Probe { sent, .. } if self.leads => {
+                out.send(from, Message::Alive { epoch: self.epoch, sent });
+            }
+            Message::Alive { sent, .. } if current => self.heard = self.heard.max(Some(sent)),
+            Message::TakeOver { .. } if current => self.promoted(out),
             Message::Behind { known, .. } if current && self.leads => {
                 let again = self.progress[from.index()].go_back(known, out.now);
                 if again {
                     self.ship(from, out);
                 }
+            }
+            Message::Yield { matched, .. } if current && self.primary() == self.me => {
+                self.give_over(from, matched, out);
+            }
+            Message::Yielded { previous, entries, .. } if current && !self.leads => {
+                self.given_over(previous, &entries, out);
+            }
+            Message::Join { asked, .. } if current && self.leads => {
+                self.copy_for(from, asked, out);
+            }
+            Message::Snapshot { asked, log, objects, until, .. } if current => {
+                self.install(from, (asked, log, objects, until), out);
             }
             _ => {}
         }
@@ -449,17 +665,38 @@ impl Node for PrimaryReplica {
 
     fn request(&mut self, ticket: Ticket, request: Request, out: &mut Outbox<'_, Self>) {
         match request {
-            Request::Promote if self.leads => {}
-            Request::Promote => self.promote(PROMOTION, out),
-            Request::Execute { op, token, is_final } => {
+            Request::Promote if self.arriving.is_some() => {}
+            Request::Promote => self.promoted(out),
+            Request::HandOver { to } => self.hand_over(to, out),
+            Request::Execute { op, .. } if op.function == Function::Leader => {
+                let standing = Standing { leads: self.serves(out.now), ..self.standing() };
+                out.reply(ticket, self.reply(standing.claim("epoch", &op)));
+            }
+            Request::Execute { op, token, epoch, is_final } => {
+                if self.settings.fencing == Fencing::Epoch && epoch > self.epoch {
+                    self.serve(epoch, out);
+                }
+                // A client that knows this epoch knows its primary, and could not reach it.
+                let misses_primary = op.writes() && epoch == self.epoch && !self.leads;
+                if self.settings.detection == Detection::Client && misses_primary {
+                    self.promoted(out);
+                }
+                if op.writes() && self.handover.is_some() {
+                    let why = "the primary is being changed".to_owned();
+                    return out.reply(ticket, self.reply(Outcome::Fail(why)));
+                }
                 let served = if op.writes() {
                     self.settings.bug == Bug::ReplicaWrites
                 } else {
                     self.settings.replicas_read || is_final
                 };
-                if !self.leads && !served {
+                if !self.serves(out.now) && !served {
                     let why = format!("not primary: that is n{}", self.primary().0 + 1);
                     return out.reply(ticket, self.reply(Outcome::Fail(why)));
+                }
+                if !is_final && self.is_incomplete() {
+                    let outcome = Outcome::Fail("this node has not caught up yet".to_owned());
+                    return out.reply(ticket, Reply { hint: None, ..self.reply(outcome) });
                 }
                 if !is_final && self.log.end() < token {
                     return self.parked.push(Parked { token, since: out.now, ticket, op });
@@ -470,8 +707,21 @@ impl Node for PrimaryReplica {
     }
 
     fn timer(&mut self, timer: Timer, out: &mut Outbox<'_, Self>) {
+        if timer == JOIN {
+            return self.join(out);
+        }
+        if timer == MOVE {
+            return self.take_over(out);
+        }
+        if timer == COPIED {
+            return self.copied(out);
+        }
         if timer == TICK {
-            self.tick(out);
+            if self.arriving.is_some() {
+                self.await_snapshot(out);
+            } else {
+                self.tick(out);
+            }
             self.unpark(out);
             return out.wake(self.heartbeat(), TICK);
         }
