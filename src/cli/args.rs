@@ -1,5 +1,6 @@
 //! What may be typed.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -46,14 +47,22 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Check workload and target files without running them
     Lint(LintArgs),
+    /// Run scenarios over many seeds: every failure shall be found, every remedy be silent
+    Survey(SurveyArgs),
+    /// Make a run or a history that violates a property smaller while it still does
+    Shrink(ShrinkArgs),
     /// Undo every fault that a run of a live target left behind
     Heal(HealArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The workload file
+    /// The workload file, or a scenario
     pub(crate) workload: PathBuf,
+
+    /// Of a scenario, run its control, or its N-th
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    pub(crate) control: Option<usize>,
 
     /// Drive this target file or embedded store instead of the one the workload names
     #[arg(long, value_name = "TARGET.toml|STORE")]
@@ -81,6 +90,80 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SurveyArgs {
+    /// Scenario files, or workload files to be swept [default: all of workloads/scenarios]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Only these rows of the catalogue: S21, S109a, S99-S104; may be repeated
+    #[arg(long, value_name = "ROW")]
+    pub(crate) row: Vec<String>,
+
+    /// Only the demonstration: the smallest selection that shows every failure by name
+    #[arg(long)]
+    pub(crate) demo: bool,
+
+    /// Run every failure on the seeds from 1 to N [default: as many as the scenario says]
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<NonZeroU32>,
+
+    /// Run every control on the seeds from 1 to N
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) control_seeds: NonZeroU32,
+
+    /// Override an entry of every scenario: target.nodes=5
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Vary an entry of one scenario and print the curves: target.lag=10ms,50ms; may be repeated
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub(crate) sweep: Vec<String>,
+
+    /// Measure this besides what the scenario measures; the id of a property: its violations
+    #[arg(long, value_name = "NAME")]
+    pub(crate) figure: Vec<String>,
+
+    /// Tell how each property is violated on the first seed that shows it
+    #[arg(long)]
+    pub(crate) stories: bool,
+
+    /// Print the machine-readable result
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Also write an HTML report here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShrinkArgs {
+    /// The workload file, a scenario, or a saved history, of which only a proof is left
+    #[arg(value_name = "WORKLOAD|HISTORY")]
+    pub(crate) workload: PathBuf,
+
+    /// The seed on which the property is violated [default: the first of --tries that shows it]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// The property that stays violated, by name or id [default: the first that the workload expects]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) property: Option<String>,
+
+    /// Override an entry of the workload file first: target.replication=async
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Besides its own, the seeds from 1 to N are tried for every smaller workload
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) tries: u64,
+
+    /// Where the smaller workload and its history are saved [default: a fresh directory in histories/shrunk]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +264,7 @@ pub(crate) struct ListArgs {
 pub(crate) enum Catalogue {
     Stores,
     Workloads,
+    Scenarios,
     Models,
     Anomalies,
     Assumptions,
@@ -191,7 +275,7 @@ pub(crate) enum Catalogue {
 
 #[derive(Debug, Args)]
 pub(crate) struct LintArgs {
-    /// Workload files, or target files (those with an `adapter`)
+    /// Workload files, scenarios, or target files (those with an `adapter`)
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }

@@ -136,7 +136,7 @@ impl Judged {
     }
 }
 
-fn property_named(name: &str) -> Result<Property, Failure> {
+pub(crate) fn property_named(name: &str) -> Result<Property, Failure> {
     Property::from_name(name).ok_or_else(|| unknown_property(name))
 }
 

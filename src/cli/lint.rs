@@ -6,8 +6,9 @@ use std::path::Path;
 use crate::cli::args::LintArgs;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::embedded_options;
+use crate::cli::scenario::read_scenario;
 use crate::cli::terminal::complain;
-use crate::workload::Workload;
+use crate::workload::{Scenario, Workload};
 
 pub(crate) fn lint(args: &LintArgs) -> Result<Exit, Failure> {
     let mut bad = 0;
@@ -33,6 +34,9 @@ fn lint_file(path: &Path) -> Result<&'static str, String> {
         fs::read_to_string(path).map_err(|error| format!("failed to read {name}: {error}"))?;
     if is_target(&text) {
         return lint_target(&name, &text).map(|()| "a target");
+    }
+    if Scenario::is_one(&text) {
+        return read_scenario(path, &[]).map(|_| "a scenario").map_err(|failure| failure.message);
     }
     let workload = Workload::parse(&name, &text, &[])
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;

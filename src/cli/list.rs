@@ -1,7 +1,7 @@
 //! `rashomon list`: what there is, a line each.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -9,6 +9,7 @@ use crate::check::{Assumption, Property};
 use crate::cli::args::{Catalogue, ListArgs};
 use crate::cli::check::printed;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::scenario::{SCENARIOS, read_scenario, scenario_files};
 use crate::history::Format;
 use crate::report::escape::wrapped;
 use crate::store::STORES;
@@ -25,6 +26,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
     let entries = match args.what {
         Catalogue::Stores => stores(),
         Catalogue::Workloads => workloads(Path::new("workloads"))?,
+        Catalogue::Scenarios => scenarios()?,
         Catalogue::Models => properties(false, Path::new("workloads")),
         Catalogue::Anomalies => properties(true, Path::new("workloads")),
         Catalogue::Assumptions => assumptions(),
@@ -67,7 +69,7 @@ fn shown(entry: &Entry, width: usize) -> Vec<String> {
     lines.map(|(at, line)| format!("{:width$}  {line}", name(at))).collect()
 }
 
-const FAULTS: [(&str, &str); 5] = [
+const FAULTS: [(&str, &str); 7] = [
     (
         "partition",
         "the network drops what some nodes send to others: shape = halves, majority-ring, isolate, …",
@@ -75,6 +77,8 @@ const FAULTS: [(&str, &str); 5] = [
     ("kill", "the processes of nodes die, and are started again"),
     ("pause", "the processes of nodes stop, and go on"),
     ("skew", "the wall clocks of nodes are put ahead or back"),
+    ("slow", "whatever goes to or from nodes takes longer"),
+    ("disconnect", "every second client is cut off from nodes, or never hears their answers"),
     ("…", "any other name is a pair of commands of the target file: inject and undo"),
 ];
 
@@ -122,6 +126,20 @@ fn workloads(folder: &Path) -> Result<Vec<Entry>, Failure> {
         None => entry(path, &format!("has errors; see rashomon lint {path}")),
     };
     Ok(all.iter().map(shown).collect())
+}
+
+fn scenarios() -> Result<Vec<Entry>, Failure> {
+    let shown = |path: &PathBuf| {
+        let name = path.display().to_string();
+        match read_scenario(path, &[]) {
+            Ok(scenario) => {
+                let row = scenario.row.map_or_else(String::new, |row| format!("{row}: "));
+                entry(&name, &format!("{row}{}", scenario.title))
+            }
+            Err(_) => entry(&name, &format!("has errors; see rashomon lint {name}")),
+        }
+    };
+    Ok(scenario_files(Path::new(SCENARIOS))?.iter().map(shown).collect())
 }
 
 /// Every workload of a folder, with its path; `None` for one that has errors.

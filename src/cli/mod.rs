@@ -15,6 +15,9 @@ mod lint;
 mod list;
 mod progress;
 mod run;
+mod scenario;
+mod shrink;
+mod survey;
 mod terminal;
 
 use std::process::ExitCode;
@@ -44,6 +47,8 @@ pub fn main() -> ExitCode {
         Command::Convert(args) => convert::convert(args),
         Command::List(args) => list::list(args),
         Command::Lint(args) => lint::lint(args),
+        Command::Survey(args) => survey::survey(args, &terminal),
+        Command::Shrink(args) => shrink::shrink(args, &terminal),
         Command::Heal(args) => heal::heal(args),
     };
     let exit = result.unwrap_or_else(|Failure { exit, message }| {

@@ -10,6 +10,7 @@ use crate::cli::check::{Judge, print, quoted};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt;
 use crate::cli::progress::Shown;
+use crate::cli::scenario::read_scenario;
 use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Header, Writer};
 use crate::model::Value;
@@ -17,11 +18,10 @@ use crate::report::{Json, Render, Style, Text};
 use crate::run::{DriveError, RunDirectory, drive};
 use crate::store::{self, STORES};
 use crate::target::{Target, TargetError};
-use crate::workload::{TargetChoice, Workload};
+use crate::workload::{Scenario, TargetChoice, Workload};
 
 pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let overrides = overrides(args)?;
-    let workload = read_workload(&args.workload, &overrides)?;
+    let workload = read_workload(&args.workload, &overrides(args)?, args.control)?;
     let judge = Judge::new(&args.judge)?;
     let seed = args.seed.unwrap_or_else(drawn_seed);
     let directory = directory(args, &workload, seed)?;
@@ -72,21 +72,26 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     Ok(exit)
 }
 
-fn lines<T: ToString>(items: &[T]) -> String {
+pub(crate) fn lines<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What was typed as `--set`.
+pub(crate) fn pairs(typed: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |set: &String| {
+        let (key, value) = set.split_once('=').ok_or_else(|| {
+            Failure::bad_input(format!(
+                "--set {set}: expected KEY=VALUE, for example target.replication=sync"
+            ))
+        })?;
+        Ok((key.to_owned(), value.to_owned()))
+    };
+    typed.iter().map(pair).collect()
 }
 
 /// What was typed as `--set`, and the options that are short for it.
 fn overrides(args: &RunArgs) -> Result<Vec<(String, String)>, Failure> {
-    let mut overrides = Vec::new();
-    for set in &args.set {
-        let Some((key, value)) = set.split_once('=') else {
-            return Err(Failure::bad_input(format!(
-                "--set {set}: expected KEY=VALUE, for example target.replication=sync"
-            )));
-        };
-        overrides.push((key.to_owned(), value.to_owned()));
-    }
+    let mut overrides = pairs(&args.set)?;
     // A target is a file or, in one word, an embedded store.
     let is_store = |target: &&str| STORES.iter().any(|store| store.name == *target);
     let target = args.target.as_deref();
@@ -102,15 +107,36 @@ fn overrides(args: &RunArgs) -> Result<Vec<(String, String)>, Failure> {
     Ok(overrides)
 }
 
-fn read_workload(path: &Path, overrides: &[(String, String)]) -> Result<Workload, Failure> {
+/// The workload of a file; of a scenario the one that shows the failure, or its control.
+pub(crate) fn read_workload(
+    path: &Path,
+    overrides: &[(String, String)],
+    control: Option<usize>,
+) -> Result<Workload, Failure> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::bad_input(format!("failed to read {name}: {error}; see rashomon list workloads"))
     })?;
-    let workload = Workload::parse(&name, &text, overrides)
-        .map_err(|errors| Failure::bad_input(lines(&errors)))?;
+    let workload = match control {
+        _ if Scenario::is_one(&text) => side(read_scenario(path, overrides)?, control)?,
+        Some(_) => {
+            let message = format!("--control: {name} is no scenario; see rashomon list scenarios");
+            return Err(Failure::bad_input(message));
+        }
+        None => Workload::parse(&name, &text, overrides)
+            .map_err(|errors| Failure::bad_input(lines(&errors)))?,
+    };
     embedded_options(&workload).map_err(Failure::bad_input)?;
     Ok(workload)
+}
+
+fn side(scenario: Scenario, control: Option<usize>) -> Result<Workload, Failure> {
+    let Some(number) = control else { return Ok(scenario.finding) };
+    let many = scenario.controls.len();
+    let control = scenario.controls.into_iter().nth(number.wrapping_sub(1));
+    control.map(|control| control.workload).ok_or_else(|| {
+        Failure::bad_input(format!("--control={number}: the scenario has {many}, counted from 1"))
+    })
 }
 
 /// Whether the embedded store of a workload accepts its options.
@@ -256,6 +282,7 @@ fn quit(faults: &Path) {
 fn reproduction(args: &RunArgs, seed: u64) -> String {
     let workload = quoted(&args.workload.display().to_string());
     let mut command = vec![format!("rashomon run {workload} --seed {seed}")];
+    command.extend(args.control.map(|number| format!("--control={number}")));
     let options = [
         ("--target", args.target.as_ref()),
         ("--time-limit", args.time_limit.as_ref()),

@@ -5,6 +5,7 @@
 //! history carries it. Whatever a store answered may end up in a report, so every renderer escapes
 //! what it did not write itself.
 
+mod curve;
 mod digest;
 mod dot;
 pub(crate) mod escape;
@@ -14,6 +15,10 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod matrix;
+mod matrix_html;
+mod matrix_json;
+mod matrix_text;
 mod moment;
 mod plot;
 mod style;
@@ -22,6 +27,7 @@ mod timeline;
 
 use std::io::{self, Write};
 
+pub use curve::{Curve, CurvePoint};
 pub use dot::Dot;
 pub use explain::Explain;
 pub use finding::Finding;
@@ -29,6 +35,10 @@ pub use html::Html;
 pub use json::Json;
 pub use junit::Junit;
 pub use markdown::Markdown;
+pub use matrix::{Matrix, MatrixRow, Outcome, Spread, Story, Tally};
+pub use matrix_html::MatrixHtml;
+pub use matrix_json::MatrixJson;
+pub use matrix_text::MatrixText;
 pub use style::Style;
 pub use text::Text;
 

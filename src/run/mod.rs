@@ -3,9 +3,20 @@
 //! Invariant: only `run` sees targets and checkers together, and every way out of a run heals first.
 
 mod drive;
+mod excerpt;
 mod journal;
+mod parallel;
 mod save;
+mod shrink;
+mod survey;
+mod sweep;
+mod trial;
 
 pub use drive::{DriveError, Driven, drive};
+pub use excerpt::excerpt;
 pub use journal::Journal;
 pub use save::RunDirectory;
+pub use shrink::{Shrunk, shrink};
+pub use survey::{Seeds, runs, survey};
+pub use sweep::{Knob, sweep};
+pub use trial::Trial;

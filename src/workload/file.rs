@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) keys: Keys,
     #[serde(default)]
     pub(super) bank: Bank,
+    #[serde(default)]
+    pub(super) stock: Stock,
     pub(super) operation: Spanned<Vec<Operation>>,
     #[serde(default)]
     pub(super) fault: Vec<Fault>,
@@ -96,6 +98,19 @@ impl Default for Bank {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Stock {
+    pub(super) level: Spanned<u32>,
+    pub(super) amount: Spanned<u32>,
+}
+
+impl Default for Stock {
+    fn default() -> Self {
+        Self { level: Spanned::new(0..0, 100), amount: Spanned::new(0..0, 2) }
+    }
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Operation {
     #[serde(rename = "do")]
@@ -114,6 +129,7 @@ pub(super) struct Fault {
     pub(super) channel: Option<Text>,
     pub(super) nodes: Option<Text>,
     pub(super) by: Option<Spanned<Written<Milliseconds>>>,
+    pub(super) lost: Option<Text>,
     pub(super) every: Option<Spanned<Written<Nanos>>>,
     #[serde(rename = "for")]
     pub(super) lasts: Option<Spanned<Written<Nanos>>>,

@@ -19,15 +19,17 @@
 //! | `keys.writes` | the most writes a field takes: then a new key takes the place of its key or, with `rotate`, writes become reads | – |
 //! | `bank.accounts`, `.balance` | with `transfer`, each key is a bank: how many accounts, and what is in each at first | `8`, `10` |
 //! | `bank.amount`, `.overdraft` | the most a transfer moves; whether it may leave less than nothing | `5`, `false` |
+//! | `stock.level`, `.amount` | with `buy`, each key is a stock: what is there at first, and the most a purchase takes | `100`, `2` |
 //! | `operation.do` | a row of [`OPERATIONS`] | – |
 //! | `operation.weight` | how often, against the others | `1` |
 //! | `operation.body` | of a `txn`: `["read k1", "append k2"]`; k1 and k2 are different keys, chosen each time; `k1.0` is a field, `k1.*` all fields, `k1.?` a random one | – |
 //! | `operation.any`, `.length` | or of a `txn`: so many random micro-operations out of `["read", "append"]`, on random keys | –, `1..4` |
-//! | `fault.inject` | `partition`, `kill`, `pause`, `skew`, or a command of the target file | – |
+//! | `fault.inject` | `partition`, `kill`, `pause`, `skew`, `slow`, `disconnect` (every second client), or a command of the target file | – |
 //! | `fault.shape` | of a partition: a row of [`SHAPES`](crate::generate::SHAPES), or `{ groups = [["n1"], ["n2", "n3"]] }` | – |
 //! | `fault.channel` | of a partition in the simulator: `status` or `replication`, the one stream that is cut | both |
 //! | `fault.nodes` | `one`, `minority`, `majority`, `primary`, `all`, or a node | `one` |
-//! | `fault.by` | of a skew: how far ahead clocks are put, `"500ms"`, `"-2s"` | – |
+//! | `fault.by` | of a skew: how far ahead clocks are put, `"500ms"`, `"-2s"`; of slow: how much longer everything takes | – |
+//! | `fault.lost` | of a disconnect: `all`, or `answers` alone: what was asked is done | `all` |
 //! | `fault.every`, `.for`, `.offset` | from one beginning to the next; how long it lasts; when the first begins in `main` | once, to the end, `0s` |
 //! | `phases.warmup`, `.main`, `.recovery` | operations: without faults, with faults, on the healed store | `0s`, –, `0s` |
 //! | `phases.quiesce`, `.settle` | silence after the last operation; between the two rounds of final reads | `5s`, `1s` |
@@ -50,17 +52,21 @@ mod expect;
 mod file;
 mod overrides;
 mod plan;
+mod scenario;
 mod source;
 mod target;
 mod words;
+mod written;
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 pub use diagnostic::Diagnostic;
+pub use scenario::{Control, FindWorkload, Row, Scenario};
 pub use target::{StoreOptions, TargetChoice};
 pub use words::parse_duration;
+pub use written::written;
 
 use crate::check::Property;
 use crate::generate::{OPERATIONS, Plan, WorkloadGenerator};
@@ -100,7 +106,10 @@ impl Workload {
         text: &str,
         overrides: &[(String, String)],
     ) -> Result<Self, Vec<Diagnostic>> {
-        let source = Source::new(file, text, overrides);
+        Self::read(Source::new(file, text, overrides))
+    }
+
+    fn read(source: Source) -> Result<Self, Vec<Diagnostic>> {
         let statements = overrides::statements(&source)?;
         let table = overrides::parse(&source, &statements)?;
         let deserializer = toml::de::Deserializer::from(table);
@@ -124,12 +133,15 @@ impl Workload {
         WorkloadGenerator::new(&self.plan, seed, nodes)
     }
 
-    /// The properties that a run of it can decide, by its operations; those that need the store to
-    /// give versions only where a target file says what it answers.
+    /// The properties that a run of it decides, by its operations; those that need the store to give
+    /// versions only where a target file says what it answers.
     pub fn reveals(&self) -> Vec<Property> {
         let has_versions = matches!(self.target, TargetChoice::File { .. });
         let told = |property: &Property| *property != Property::Vers || has_versions;
-        let shown = |property: &Property| evidence::lack(*property, &self.plan).is_none();
+        let shown = |property: &Property| {
+            evidence::lack(*property, &self.plan).is_none()
+                && !evidence::is_seldom_decided(*property, &self.plan)
+        };
         Property::all().filter(told).filter(shown).collect()
     }
 
@@ -169,7 +181,10 @@ impl Workload {
     fn check_store(&self, chosen: &StoreOptions) -> Vec<Diagnostic> {
         let operations: Vec<&str> = OPERATIONS.iter().map(|row| row.function.name()).collect();
         match store::build(&chosen.name, &chosen.options, 0) {
-            Ok(store) => self.check_target(store.nodes(), &STORE_FAULTS, &operations),
+            Ok(store) => {
+                let nodes = [store.nodes(), store.mediators()].concat();
+                self.check_target(&nodes, &STORE_FAULTS, &operations)
+            }
             Err(error) => {
                 vec![self.option_diagnostic(error.option.as_deref(), &error.message)]
             }
@@ -187,4 +202,4 @@ impl Workload {
 }
 
 /// What can be done to an embedded store.
-const STORE_FAULTS: [&str; 4] = ["partition", "kill", "pause", "skew"];
+const STORE_FAULTS: [&str; 6] = ["partition", "kill", "pause", "skew", "slow", "disconnect"];

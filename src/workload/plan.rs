@@ -7,9 +7,10 @@ use toml::Spanned;
 
 use crate::generate::{
     BankPlan, Body, ClientPlan, Family, FaultPlan, Field, Inject, KeyChoice, KeyPlan, Nodes,
-    OPERATIONS, Operation, OperationRow, Part, Phases, Plan, Rate, Routing, SHAPES, Shape, Writers,
+    OPERATIONS, Operation, OperationRow, Part, Phases, Plan, Rate, Routing, SHAPES, Shape,
+    StockPlan, Writers,
 };
-use crate::model::{Channel, Function, Nanos, did_you_mean};
+use crate::model::{Channel, Function, Lost, Nanos, did_you_mean};
 use crate::workload::diagnostic::Diagnostic;
 use crate::workload::file::{self, File, Text};
 use crate::workload::source::Source;
@@ -46,6 +47,7 @@ pub(super) fn plan(file: &File, source: &Source, wrong: &mut Vec<Diagnostic>) ->
         keys: reader.keys(file),
         operations: reader.operations(file),
         bank: reader.bank(file),
+        stock: reader.stock(file),
         faults: file.fault.iter().filter_map(|fault| reader.fault(fault, file)).collect(),
         phases: reader.phases(&file.phases),
     };
@@ -130,7 +132,7 @@ impl Reader<'_> {
     }
 
     fn bank(&mut self, file: &File) -> BankPlan {
-        let (bank, keys) = (&file.bank, &file.keys);
+        let bank = &file.bank;
         let accounts = *bank.accounts.get_ref();
         if !(2..=1_000).contains(&accounts) {
             self.complain(bank.accounts.span(), "expected between 2 and 1000 accounts");
@@ -138,20 +140,37 @@ impl Reader<'_> {
         if *bank.amount.get_ref() == 0 {
             self.complain(bank.amount.span(), "a transfer of nothing moves nothing");
         }
-        let mut functions = file.operation.get_ref().iter().map(|operation| &operation.function);
-        if let Some(transfer) = functions.find(|function| function.get_ref() == "transfer") {
-            let rotates = matches!(keys.choose.0, KeyChoice::Rotate(_)) || keys.writes.is_some();
-            if rotates || *keys.count.get_ref() > 1_000 {
-                let message =
-                    "banks are set up before the run: at most 1000 keys, none that gives way";
-                self.complain(transfer.span(), message);
-            }
-        }
+        self.set_up(file, "transfer", "banks");
         BankPlan {
             accounts,
             balance: i64::from(*bank.balance.get_ref()),
             amount: i64::from(*bank.amount.get_ref()),
             overdraft: bank.overdraft,
+        }
+    }
+
+    fn stock(&mut self, file: &File) -> StockPlan {
+        let stock = &file.stock;
+        if *stock.amount.get_ref() == 0 {
+            self.complain(stock.amount.span(), "a purchase of nothing takes nothing");
+        }
+        self.set_up(file, "buy", "stocks");
+        StockPlan {
+            level: i64::from(*stock.level.get_ref()),
+            amount: i64::from(*stock.amount.get_ref()),
+        }
+    }
+
+    /// Keys that are set up before the run have to be few, and to stay.
+    fn set_up(&mut self, file: &File, name: &str, what: &str) {
+        let keys = &file.keys;
+        let mut functions = file.operation.get_ref().iter().map(|operation| &operation.function);
+        let Some(function) = functions.find(|function| function.get_ref() == name) else { return };
+        let rotates = matches!(keys.choose.0, KeyChoice::Rotate(_)) || keys.writes.is_some();
+        if rotates || *keys.count.get_ref() > 1_000 {
+            let message =
+                format!("{what} are set up before the run: at most 1000 keys, none that gives way");
+            self.complain(function.span(), message);
         }
     }
 
@@ -328,7 +347,8 @@ impl Reader<'_> {
             (name != "partition", "shape", fault.shape.as_ref().map(Spanned::span)),
             (name != "partition", "channel", fault.channel.as_ref().map(Spanned::span)),
             (name == "partition", "nodes", fault.nodes.as_ref().map(Spanned::span)),
-            (name != "skew", "by", fault.by.as_ref().map(Spanned::span)),
+            (name != "disconnect", "lost", fault.lost.as_ref().map(Spanned::span)),
+            (!matches!(name, "skew" | "slow"), "by", fault.by.as_ref().map(Spanned::span)),
         ];
         for (is_misplaced, key, span) in misplaced {
             if let (true, Some(span)) = (is_misplaced, span) {
@@ -354,6 +374,16 @@ impl Reader<'_> {
                 };
                 Inject::Skew(self.nodes(fault), by.get_ref().0.0)
             }
+            "slow" => {
+                let by = fault.by.as_ref().map(|by| by.get_ref().0.0);
+                let Some(by_ms) = by.filter(|by| (1..=3_600_000).contains(by)) else {
+                    let message = "slow needs `by`, more than nothing: `by = \"500ms\"`";
+                    self.complain(fault.inject.span(), message);
+                    return None;
+                };
+                Inject::Slow(self.nodes(fault), by_ms as u64)
+            }
+            "disconnect" => Inject::Disconnect(self.nodes(fault), self.lost(fault)),
             command => Inject::Command(Arc::from(command), self.nodes(fault)),
         })
     }
@@ -367,6 +397,16 @@ impl Reader<'_> {
             self.unknown("channel", written.get_ref(), written.span(), &known);
         }
         channel
+    }
+
+    /// What is lost between nodes and the clients that are cut off.
+    fn lost(&mut self, fault: &file::Fault) -> Lost {
+        let Some(written) = &fault.lost else { return Lost::All };
+        Lost::from_name(written.get_ref()).unwrap_or_else(|| {
+            let known = Lost::ALL.map(Lost::name);
+            self.unknown("loss", written.get_ref(), written.span(), &known);
+            Lost::All
+        })
     }
 
     fn nodes(&mut self, fault: &file::Fault) -> Nodes {

@@ -4,15 +4,37 @@ use std::ops::Range;
 
 use crate::workload::diagnostic::Diagnostic;
 
-/// A workload file and the overrides given with it, as one text.
+/// A workload file, the scenario that changes it, if any, and the overrides given with them, as one
+/// text.
 ///
-/// The n-th override is thought of as standing behind the file and the overrides before it, so one
-/// byte range names a place in any of them.
+/// The scenario is thought of as standing behind the file, and the n-th override behind it and the
+/// overrides before, so one byte range names a place in any of them.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     file: String,
     text: String,
+    scenario: Option<Behind>,
     overrides: Vec<Override>,
+}
+
+/// A scenario file behind the workload file that it changes.
+#[derive(Clone, Debug)]
+pub(super) struct Behind {
+    file: String,
+    /// Its text behind so many blanks that every part stands where [`Source`] thinks of it.
+    pub(super) padded: String,
+    base: usize,
+    /// Which of its runs is meant.
+    pub(super) side: Side,
+}
+
+/// Which run of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The one that shows what goes wrong.
+    Finding,
+    /// The control of that number.
+    Control(usize),
 }
 
 /// One `--set key=value`.
@@ -26,14 +48,36 @@ pub(super) struct Override {
 
 impl Source {
     pub(super) fn new(file: &str, text: &str, overrides: &[(String, String)]) -> Self {
-        let mut base = text.len() + 1;
+        Self::build(file, text, None, overrides)
+    }
+
+    /// The workload `base` (file and text) as a scenario (file and text) changes it for one of its runs.
+    pub(super) fn of_scenario(
+        base: (&str, &str),
+        scenario: (&str, &str),
+        side: Side,
+        overrides: &[(String, String)],
+    ) -> Self {
+        let at = base.1.len() + 1;
+        let padded = " ".repeat(at) + scenario.1;
+        let behind = Behind { file: scenario.0.to_owned(), padded, base: at, side };
+        Self::build(base.0, base.1, Some(behind), overrides)
+    }
+
+    fn build(
+        file: &str,
+        text: &str,
+        scenario: Option<Behind>,
+        overrides: &[(String, String)],
+    ) -> Self {
+        let mut base = scenario.as_ref().map_or(text.len(), |behind| behind.padded.len()) + 1;
         let place = |(key, value): &(String, String)| {
             let own = base;
             base += key.len() + value.len() + 8;
             Override { key: key.clone(), value: value.clone(), base: own }
         };
         let overrides = overrides.iter().map(place).collect();
-        Self { file: file.to_owned(), text: text.to_owned(), overrides }
+        Self { file: file.to_owned(), text: text.to_owned(), scenario, overrides }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -44,9 +88,14 @@ impl Source {
         &self.overrides
     }
 
-    /// Whether a place is in the file itself.
+    pub(super) fn scenario(&self) -> Option<&Behind> {
+        self.scenario.as_ref()
+    }
+
+    /// Whether a place is in a file, and not in an override.
     pub(super) fn is_in_file(&self, span: &Range<usize>) -> bool {
-        span.start <= self.text.len()
+        let behind = self.scenario.as_ref().map(|behind| &behind.padded);
+        span.start <= behind.unwrap_or(&self.text).len()
     }
 
     /// Says `message` of a place.
@@ -57,6 +106,11 @@ impl Source {
             let file = format!("--set {written}");
             let place = place(&written, &(span.start - set.base..span.end - set.base));
             return Diagnostic { line: 0, ..place.says(file, message) };
+        }
+        if let Some(behind) = self.scenario.as_ref().filter(|behind| behind.base <= span.start) {
+            let text = &behind.padded[behind.base..];
+            let span = span.start - behind.base..span.end - behind.base;
+            return place(text, &span).says(behind.file.clone(), message);
         }
         place(&self.text, &span).says(self.file.clone(), message)
     }

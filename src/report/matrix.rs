@@ -1,0 +1,129 @@
+//! What a survey found, row by row: the matrix of replication systems, their failures and their
+//! remedies.
+
+use crate::check::{Figure, Property, Status};
+
+/// What a survey found.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// A row for each scenario, in the order of the catalogue.
+    pub rows: Vec<MatrixRow>,
+}
+
+/// A scenario: its failure, and its remedies.
+#[derive(Clone, Debug)]
+pub struct MatrixRow {
+    /// `S48`.
+    pub row: String,
+    /// What it shows.
+    pub title: String,
+    /// The file it is written in.
+    pub file: String,
+    /// The run that shows the failure.
+    pub finding: Outcome,
+    /// The runs that shall be silent.
+    pub controls: Vec<Outcome>,
+}
+
+/// What came of one run of a scenario on many seeds.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the remedy is; empty for the failure itself.
+    pub title: String,
+    /// The command that repeats the run of one seed, but for the seed.
+    pub command: String,
+    /// It was run on the seeds from 1 to this.
+    pub seeds: u32,
+    /// As expected, undecided, or not as expected.
+    pub status: Status,
+    /// Why it is not as expected.
+    pub reasons: Vec<String>,
+    /// The properties that were asked for.
+    pub asked: Vec<Tally>,
+    /// What else was violated by a proof of its own, and on how many seeds.
+    pub besides: Vec<(Property, u32)>,
+    /// The smallest fraction, over all seeds, of the operations outside faults that succeeded.
+    pub progress: Option<f64>,
+    /// What was measured.
+    pub figures: Vec<(Figure, Option<Spread>)>,
+    /// The strongest models that the run of the first seed that shows a violation, else of the first
+    /// seed, is consistent with.
+    pub strongest: Vec<Property>,
+}
+
+/// On how many seeds a property was violated.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Which property.
+    pub property: Property,
+    /// Seeds on which it was violated.
+    pub violated: u32,
+    /// Seeds on which it could not be decided.
+    pub undecided: u32,
+    /// The first seed on which it was violated.
+    pub first: Option<u64>,
+    /// How it was violated on that seed.
+    pub story: Option<Story>,
+}
+
+/// A violation, told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// What it is called: `stale-read`.
+    pub kind: String,
+    /// One sentence.
+    pub sentence: String,
+    /// How many operations prove it.
+    pub operations: usize,
+    /// The faults it overlaps.
+    pub faults: Vec<String>,
+}
+
+/// A figure over all seeds on which it could be measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The least.
+    pub min: f64,
+    /// The middle one; of two the lower.
+    pub median: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// The spread of these values; `None` of none.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        Some(Self { min, median: values[(values.len() - 1) / 2], max })
+    }
+}
+
+impl MatrixRow {
+    /// The worst of the failure and its remedies.
+    pub fn status(&self) -> Status {
+        let controls = self.controls.iter().map(|control| control.status);
+        controls.chain([self.finding.status]).max().unwrap_or(Status::Valid)
+    }
+}
+
+impl Matrix {
+    /// The worst of all rows.
+    pub fn status(&self) -> Status {
+        self.rows.iter().map(MatrixRow::status).max().unwrap_or(Status::Unknown)
+    }
+}
+
+impl Spread {
+    /// The middle value with its unit, and the range where there is one.
+    pub(super) fn show(self, figure: Figure) -> String {
+        let [min, median, max] = [self.min, self.median, self.max].map(|value| figure.show(value));
+        if min == max { median } else { format!("{median} ({min} to {max})") }
+    }
+}
+
+/// A figure and what was measured of it.
+pub(super) fn measured(figure: Figure, spread: Option<Spread>) -> String {
+    let shown = spread.map_or_else(|| "–".to_owned(), |spread| spread.show(figure));
+    format!("{figure} {shown}")
+}
