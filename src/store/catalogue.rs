@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Nanos, Value};
+use crate::model::Value;
 use crate::sim::NodeId;
-use crate::store::cache;
 use crate::store::leaderless::{self, Leaderless};
 use crate::store::multi_primary::{self, MultiPrimary};
 use crate::store::options::{Options, hint};
@@ -13,7 +12,7 @@ use crate::store::raft::{self, Raft, RaftReads};
 use crate::store::routing::Reads;
 use crate::store::sharded::Sharded;
 use crate::store::single::{self, Single};
-use crate::store::target::{Operator, SimTarget, Surroundings, Switchover};
+use crate::store::target::{Cluster, SimTarget};
 use crate::store::transactional::{self, LEVELS, Transactional};
 use crate::store::{OptionError, Store};
 use crate::target::Target;
@@ -229,20 +228,20 @@ fn build_single(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, Opt
         _ => single::Bug::None,
     };
     let cluster = Cluster::of(1, Reads::Primary);
-    assemble(options, &cluster, seed, |_| Single::new(fsync, lock_lease, bug))
+    assemble(options, cluster, seed, |_| Single::new(fsync, lock_lease, bug))
 }
 
 fn build_primary_replica(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
     let (settings, cluster) = primary_replica::settings(options)?;
     let shards = cluster.shards;
     if shards == 1 {
-        return assemble(options, &cluster, seed, |me| PrimaryReplica::new(me, settings));
+        return assemble(options, cluster, seed, |me| PrimaryReplica::new(me, settings));
     }
     let part = |me, shard: u8| {
         let first = NodeId(shard % settings.nodes);
         PrimaryReplica::new(me, primary_replica::Settings { first, ..settings })
     };
-    assemble(options, &cluster, seed, |me| Sharded::new((0..shards).map(|shard| part(me, shard))))
+    assemble(options, cluster, seed, |me| Sharded::new((0..shards).map(|shard| part(me, shard))))
 }
 
 fn build_raft(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
@@ -270,7 +269,7 @@ fn build_raft(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, Optio
         return Err(OptionError::of("bug", "stale-lease: needs reads = \"lease\""));
     }
     let cluster = Cluster::of(settings.nodes, Reads::Any);
-    assemble(options, &cluster, seed, |me| Raft::new(me, settings))
+    assemble(options, cluster, seed, |me| Raft::new(me, settings))
 }
 
 fn build_transactional(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
@@ -296,77 +295,29 @@ fn build_transactional(options: &Options<'_>, seed: u64) -> Result<Box<dyn Targe
     let settings = transactional::Settings::new(level, tokens, lag, bug)
         .map_err(|needs| OptionError::of("bug", format!("{name}: {needs}")))?;
     let node = |me| Transactional::new(me, settings);
-    assemble(options, &Cluster::of(nodes, Reads::Everywhere), seed, node)
+    assemble(options, Cluster::of(nodes, Reads::Everywhere), seed, node)
 }
 
 fn build_multi_primary(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
     let (settings, home) = multi_primary::settings(options)?;
     let reads = Reads::Primaries(settings.primaries, home);
     let cluster = Cluster::of(settings.nodes, reads);
-    assemble(options, &cluster, seed, |me| MultiPrimary::new(me, settings))
+    assemble(options, cluster, seed, |me| MultiPrimary::new(me, settings))
 }
 
 fn build_leaderless(options: &Options<'_>, seed: u64) -> Result<Box<dyn Target>, OptionError> {
     let settings = leaderless::settings(options)?;
     let cluster = Cluster::of(settings.nodes, Reads::Everywhere);
-    assemble(options, &cluster, seed, |me| Leaderless::new(me, settings))
-}
-
-/// Who takes part in a store beside its nodes, and whom clients ask.
-pub(super) struct Cluster {
-    /// How many nodes have data.
-    pub(super) nodes: u8,
-    /// How many mediators there are beside them.
-    pub(super) mediators: u8,
-    pub(super) reads: Reads,
-    pub(super) operator: Option<Operator>,
-    /// In how many shards the keys are.
-    pub(super) shards: u8,
-    /// Over how many devices each session goes.
-    pub(super) devices: u8,
-    /// What is between the clients and the store.
-    pub(super) cache: Option<cache::Settings>,
-    pub(super) address_age: Option<Nanos>,
-    pub(super) switchover: Option<Switchover>,
-    pub(super) timeouts_fail: bool,
-}
-
-impl Cluster {
-    /// Nodes alone, with nobody who looks after them.
-    fn of(nodes: u8, reads: Reads) -> Self {
-        Self {
-            nodes,
-            mediators: 0,
-            reads,
-            operator: None,
-            shards: 1,
-            devices: 1,
-            cache: None,
-            address_age: None,
-            switchover: None,
-            timeouts_fail: false,
-        }
-    }
+    assemble(options, cluster, seed, |me| Leaderless::new(me, settings))
 }
 
 fn assemble<S: Store + 'static>(
     options: &Options<'_>,
-    cluster: &Cluster,
+    cluster: Cluster,
     seed: u64,
     node: impl Fn(NodeId) -> S,
 ) -> Result<Box<dyn Target>, OptionError> {
-    let surroundings = Surroundings {
-        conditions: options.conditions()?,
-        client_timeout: options.duration("client-timeout")?,
-        reads: cluster.reads,
-        operator: cluster.operator,
-        shards: cluster.shards,
-        devices: cluster.devices,
-        cache: cluster.cache,
-        address_age: cluster.address_age,
-        switchover: cluster.switchover,
-        timeouts_fail: cluster.timeouts_fail,
-    };
-    let all = (0..cluster.nodes + cluster.mediators).map(|at| node(NodeId(at))).collect();
-    Ok(Box::new(SimTarget::new(all, usize::from(cluster.nodes), surroundings, seed)))
+    let nodes = (0..cluster.nodes + cluster.mediators).map(|at| node(NodeId(at))).collect();
+    let (conditions, timeout) = (options.conditions()?, options.duration("client-timeout")?);
+    Ok(Box::new(SimTarget::new(nodes, cluster, conditions, timeout, seed)))
 }

@@ -16,11 +16,13 @@ use crate::store::sharded::shard_of;
 use crate::store::{Position, Request, Standing, Store};
 use crate::target::{Target, TargetError};
 
-/// How clients and the operator behave, and what the network does of itself.
+/// Which nodes there are, and how clients and the operator behave.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Surroundings {
-    pub(super) conditions: Conditions,
-    pub(super) client_timeout: Nanos,
+pub(super) struct Cluster {
+    /// How many nodes have data.
+    pub(super) nodes: u8,
+    /// How many mediators there are beside them.
+    pub(super) mediators: u8,
     pub(super) reads: Reads,
     pub(super) operator: Option<Operator>,
     /// In how many shards the keys are.
@@ -36,6 +38,24 @@ pub(super) struct Surroundings {
     pub(super) switchover: Option<Switchover>,
     /// Whether an operation that was not answered is said to have failed, which nobody knows.
     pub(super) timeouts_fail: bool,
+}
+
+impl Cluster {
+    /// Nodes alone, with nobody who looks after them.
+    pub(super) fn of(nodes: u8, reads: Reads) -> Self {
+        Self {
+            nodes,
+            mediators: 0,
+            reads,
+            operator: None,
+            shards: 1,
+            devices: 1,
+            cache: None,
+            address_age: None,
+            switchover: None,
+            timeouts_fail: false,
+        }
+    }
 }
 
 /// A planned change of the primary.
@@ -74,10 +94,9 @@ pub(super) enum Successor {
 pub struct SimTarget<S: Store> {
     /// The names of all nodes, those without data last.
     names: Vec<Arc<str>>,
-    /// How many nodes have data.
-    data: usize,
     engine: Engine<S>,
-    surroundings: Surroundings,
+    cluster: Cluster,
+    client_timeout: Nanos,
     /// What each device of a session knows of each shard.
     sessions: FxHashMap<Knows, Session>,
     cache: Option<Cache>,
@@ -122,19 +141,24 @@ struct Call {
 const NOBODY: Ticket = Ticket(u64::MAX);
 
 impl<S: Store> SimTarget<S> {
-    /// `data` of the nodes have data; the others are mediators.
-    pub(super) fn new(nodes: Vec<S>, data: usize, surroundings: Surroundings, seed: u64) -> Self {
-        let others = nodes.len() - data;
-        let mediators = (1..=others).map(|n| Arc::from(format!("m{n}")));
-        let names = (1..=data).map(|n| Arc::from(format!("n{n}"))).chain(mediators).collect();
-        let network = Network::new(nodes.len(), surroundings.conditions, seed);
+    /// The nodes of a cluster, its mediators last.
+    pub(super) fn new(
+        nodes: Vec<S>,
+        cluster: Cluster,
+        conditions: Conditions,
+        client_timeout: Nanos,
+        seed: u64,
+    ) -> Self {
+        let mediators = (1..=cluster.mediators).map(|n| Arc::from(format!("m{n}")));
+        let data = (1..=cluster.nodes).map(|n| Arc::from(format!("n{n}")));
+        let network = Network::new(nodes.len(), conditions, seed);
         Self {
-            names,
-            data,
+            names: data.chain(mediators).collect(),
             engine: Engine::new(nodes, network, seed),
-            surroundings,
+            cluster,
+            client_timeout,
             sessions: FxHashMap::default(),
-            cache: surroundings.cache.map(Cache::new),
+            cache: cluster.cache.map(Cache::new),
             hits: VecDeque::new(),
             requests: 0,
             calls: Vec::new(),
@@ -142,26 +166,31 @@ impl<S: Store> SimTarget<S> {
             under_way: 0,
             deadlines: VecDeque::new(),
             rounds: VecDeque::new(),
-            next_switchover: surroundings.switchover.map_or(Nanos::FOREVER, |one| one.every),
+            next_switchover: cluster.switchover.map_or(Nanos::FOREVER, |one| one.every),
             active: BTreeMap::new(),
             shapes: Shapes::default(),
         }
     }
 
+    /// How many nodes have data.
+    fn data(&self) -> usize {
+        usize::from(self.cluster.nodes)
+    }
+
     fn invoke(&mut self, call: &Invocation) -> Result<(), TargetError> {
         let named = call.node.as_ref().map(|name| self.id(name)).transpose()?;
-        let (nodes, reads) = (self.data, self.surroundings.reads);
+        let (nodes, reads) = (self.data(), self.cluster.reads);
         let now = self.engine.now();
-        let leader = self.surroundings.address_age.and_then(|_| self.leader());
-        let shard = shard_of(call.op.key(), self.surroundings.shards);
-        let device = (self.requests % u64::from(self.surroundings.devices)) as u8;
+        let leader = self.cluster.address_age.and_then(|_| self.leader());
+        let shard = shard_of(call.op.key(), self.cluster.shards);
+        let device = (self.requests % u64::from(self.cluster.devices)) as u8;
         self.requests += 1;
         let knows = (call.session, device, shard);
         let first = NodeId((usize::from(shard) % nodes) as u8);
         let session =
             self.sessions.entry(knows).or_insert_with(|| Session::new(call.session, nodes, first));
         session.note(call);
-        if let Some(age) = self.surroundings.address_age {
+        if let Some(age) = self.cluster.address_age {
             session.look_up(leader.map(|(id, standing)| (standing.epoch, id)), now, age);
         }
         let node = session.choose(call, named, reads);
@@ -183,7 +212,7 @@ impl<S: Store> SimTarget<S> {
             self.hits.push_back((self.engine.now() + HIT, ticket, answer));
             return Ok(());
         }
-        let deadline = self.engine.now() + self.surroundings.client_timeout;
+        let deadline = self.engine.now() + self.client_timeout;
         self.deadlines.push_back((deadline, ticket));
         if self.is_cut_off(call.session, node, Lost::All) {
             return Ok(());
@@ -273,7 +302,7 @@ impl<S: Store> SimTarget<S> {
         if self.is_lost(&answer) {
             return None;
         }
-        let nodes = self.data;
+        let nodes = self.data();
         match answer {
             Answer::Refused(ticket) => {
                 let call = self.redeem(ticket)?;
@@ -295,9 +324,10 @@ impl<S: Store> SimTarget<S> {
 
     fn give_up(&mut self, ticket: Ticket) -> Option<Event> {
         let call = self.redeem(ticket)?;
-        self.sessions.get_mut(&call.knows)?.avoid(call.node, self.data);
+        let nodes = self.data();
+        self.sessions.get_mut(&call.knows)?.avoid(call.node, nodes);
         let why = "timeout".to_owned();
-        let is_failure = self.surroundings.timeouts_fail;
+        let is_failure = self.cluster.timeouts_fail;
         Some(self.complete(call, if is_failure { Outcome::Fail(why) } else { Outcome::Info(why) }))
     }
 
@@ -334,9 +364,9 @@ impl<S: Store> SimTarget<S> {
 
     /// The operator promotes one of the running nodes, if none of them leads.
     fn look_after_primary(&mut self) {
-        let Some(Operator { successor, .. }) = self.surroundings.operator else { return };
+        let Some(Operator { successor, .. }) = self.cluster.operator else { return };
         let running = |id| self.engine.running(id).map(|node| (id, node.standing()));
-        let standings: Vec<_> = self.engine.ids().take(self.data).filter_map(running).collect();
+        let standings: Vec<_> = self.engine.ids().take(self.data()).filter_map(running).collect();
         if standings.iter().any(|(_, standing)| standing.leads) {
             return;
         }
@@ -364,7 +394,7 @@ impl<S: Store> SimTarget<S> {
         self.next_switchover = self.next_switchover + every;
         let Some((primary, _)) = self.leader() else { return };
         let mut others =
-            (1..self.data).map(|step| NodeId(((primary.index() + step) % self.data) as u8));
+            (1..self.data()).map(|step| NodeId(((primary.index() + step) % self.data()) as u8));
         let Some(next) = others.find(|id| self.engine.running(*id).is_some()) else { return };
         if drains {
             self.engine.request(primary, NOBODY, Request::HandOver { to: next });
@@ -456,7 +486,7 @@ impl<S: Store> SimTarget<S> {
     }
 
     fn call_operator(&mut self) {
-        if let Some(Operator { delay, .. }) = self.surroundings.operator {
+        if let Some(Operator { delay, .. }) = self.cluster.operator {
             self.rounds.push_back(self.engine.now() + delay);
         }
     }
@@ -464,11 +494,11 @@ impl<S: Store> SimTarget<S> {
 
 impl<S: Store> Target for SimTarget<S> {
     fn nodes(&self) -> &[Arc<str>] {
-        &self.names[..self.data]
+        &self.names[..self.data()]
     }
 
     fn mediators(&self) -> &[Arc<str>] {
-        &self.names[self.data..]
+        &self.names[self.data()..]
     }
 
     fn now(&self) -> Nanos {
@@ -515,7 +545,7 @@ impl<S: Store> Target for SimTarget<S> {
             } else if limit == round {
                 self.rounds.pop_front();
                 self.look_after_primary();
-            } else if let Some(plan) = self.surroundings.switchover
+            } else if let Some(plan) = self.cluster.switchover
                 && limit == self.next_switchover
             {
                 self.switch_over(plan);

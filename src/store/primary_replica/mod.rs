@@ -26,176 +26,23 @@ mod handover;
 mod join;
 mod mediator;
 mod options;
+mod settings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::model::{Function, Mop, Nanos, Op, Outcome, Random};
-use crate::sim::{Latency, Node, NodeId, Outbox, Ticket, Timer};
+use crate::model::{Function, Mop, Nanos, Op, Outcome};
+use crate::sim::{Node, NodeId, Outbox, Ticket, Timer};
 use crate::store::log::{Accepted, Entry, Log, Progress, Record};
 use crate::store::options::Fsync;
-use crate::store::routing::number_of;
-use crate::store::statement::Condition;
 use crate::store::{Hint, Objects, Position, Reply, Request, Standing, Store};
 
-use handover::{MOVE, Move};
-use join::{Arriving, COPIED, Copying, JOIN, Joining};
+use handover::MOVE;
+use join::{Arriving, COPIED, Copying, JOIN};
 use mediator::{Grants, Mediator};
 pub(super) use options::{INFO, settings};
-
-/// When a write is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replication {
-    /// When the primary has it.
-    Async,
-    /// When one replica has it too.
-    Semi,
-    /// When all replicas have it.
-    Sync,
-}
-
-/// Who makes a replica the new primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failover {
-    /// Nobody.
-    None,
-    /// An operator, some time after the primary stopped running.
-    Manual,
-    /// The replica itself, when it has not heard of the primary for some time.
-    Automatic,
-}
-
-/// How it is noticed that the primary is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detection {
-    /// A replica does not hear from the primary.
-    Link,
-    /// So many mediators do not hear from it.
-    Mediator(u8),
-    /// It does not answer a replica's probe in time.
-    Probe,
-    /// A client that knows it comes to a replica to write all the same.
-    Client,
-}
-
-/// What keeps an old primary from serving beside its successor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fencing {
-    /// Nothing: it stops when it hears of its successor.
-    None,
-    /// A client that knows of its successor tells it.
-    Epoch,
-    /// It stops by itself when the mediators' grant runs out, before they grant another.
-    Lease,
-    /// The successor switches its power off first.
-    Stonith,
-}
-
-/// What the log says of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LogForm {
-    /// The value that was written.
-    Row,
-    /// The statement, which every node evaluates for itself.
-    Statement,
-    /// The bytes on disk, which only a node of the same version can read.
-    Physical,
-}
-
-/// From where a replica goes on after its copying was interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resume {
-    /// Where it had stopped.
-    Exact,
-    /// One entry too early: it does the last one again.
-    Early,
-    /// One entry too late: it leaves one out.
-    Late,
-}
-
-/// What an old primary does with the entries that its successor lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OldPrimary {
-    /// It drops them: its state becomes that of its successor.
-    Truncate,
-    /// It keeps their effects under what it copies from now on: its state stays different.
-    Keep,
-}
-
-/// What is planted in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bug {
-    None,
-    /// A write is acknowledged before the replicas that it must wait for have confirmed it.
-    DirtyAck,
-    /// A replica confirms entries that do not fit its log and that it throws away.
-    BlindConfirm,
-    /// Entries are never synced.
-    LostFsync,
-    /// A replica takes writes and keeps them to itself.
-    ReplicaWrites,
-}
-
-/// How every node of the cluster behaves.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) nodes: u8,
-    pub(super) replication: Replication,
-    pub(super) failover: Failover,
-    pub(super) failover_timeout: Nanos,
-    pub(super) detection: Detection,
-    /// Of how many mediators a node needs the grants to lead.
-    pub(super) mediators_needed: u8,
-    pub(super) fencing: Fencing,
-    /// Whether what nodes say of themselves waits behind the log, on one channel.
-    pub(super) shares_channel: bool,
-    pub(super) old_primary: OldPrimary,
-    /// Under which condition writes take effect.
-    pub(super) condition: Condition,
-    pub(super) log: LogForm,
-    pub(super) resume: Resume,
-    /// When the nodes begin to be upgraded to the next version, one after another.
-    pub(super) upgrade: Option<Nanos>,
-    /// Whether replicas leave out what is done to keys of odd number.
-    pub(super) is_filtered: bool,
-    /// How the last node is replaced by a new one.
-    pub(super) joining: Option<Joining>,
-    /// How the second node takes over from the first.
-    pub(super) moves: Option<Move>,
-    /// The primary that everybody is set up with.
-    pub(super) first: NodeId,
-    /// With `semi`: after so long a write is acknowledged without a replica.
-    pub(super) degrades_after: Option<Nanos>,
-    pub(super) lag: Latency,
-    pub(super) fsync: Fsync,
-    /// Whether a replica answers reads; otherwise only the primary does.
-    pub(super) replicas_read: bool,
-    pub(super) bug: Bug,
-}
-
-impl Settings {
-    fn uses_mediators(&self) -> bool {
-        matches!(self.detection, Detection::Mediator(_))
-    }
-
-    /// Whether an entry of the log takes effect on the node that applies it.
-    fn takes_effect(&self, clock: Nanos, random: &mut Random) -> bool {
-        self.log != LogForm::Statement || self.condition.holds(clock, random)
-    }
-
-    /// Whether a node leaves out an entry that it did not write itself.
-    fn leaves_out(&self, me: NodeId, entry: &Entry) -> bool {
-        let is_own = NodeId((entry.epoch & 0xff) as u8) == me;
-        let is_odd = |op: &Arc<Op>| number_of(op.key()) % 2 == 1;
-        self.is_filtered && !is_own && entry.op.as_ref().is_some_and(is_odd)
-    }
-
-    /// Whether a node runs the next version already; they are upgraded a second apart.
-    fn is_upgraded(&self, node: NodeId, now: Nanos) -> bool {
-        let turn = Nanos::from_millis(1_000 * u64::from(node.0));
-        self.upgrade.is_some_and(|first| now >= first + turn)
-    }
-}
+pub(super) use settings::Settings;
+use settings::{Bug, Detection, Failover, Fencing, LogForm, OldPrimary, Replication, Resume};
 
 /// A node of the store `primary-replica`: one with data, or a mediator.
 pub(super) struct PrimaryReplica {
@@ -295,6 +142,7 @@ const SYNC: Timer = Timer(1);
 const BATCH: usize = 1024;
 /// How long a read waits for its token.
 const PATIENCE: Nanos = Nanos::from_millis(500);
+
 impl PrimaryReplica {
     pub(super) fn new(me: NodeId, settings: Settings) -> Self {
         Self {

@@ -10,13 +10,13 @@ use crate::sim::NodeId;
 use crate::store::OptionError;
 use crate::store::cache::{self, Form};
 use crate::store::catalogue::{
-    BUG, CLIENT_TIMEOUT, Cluster, DUPLICATION, DURATION, FSYNC, LATENCIES, LATENCY, LOSS,
-    LOST_FSYNC, NODES, OptionInfo, REORDERING, StoreInfo, bug, option,
+    BUG, CLIENT_TIMEOUT, DUPLICATION, DURATION, FSYNC, LATENCIES, LATENCY, LOSS, LOST_FSYNC, NODES,
+    OptionInfo, REORDERING, StoreInfo, bug, option,
 };
 use crate::store::options::{Fsync, Options};
 use crate::store::routing::Reads;
 use crate::store::statement::Condition;
-use crate::store::target::{Operator, Successor, Switchover};
+use crate::store::target::{Cluster, Operator, Successor, Switchover};
 
 /// Its row of the catalogue.
 pub(in crate::store) const INFO: StoreInfo = StoreInfo {
