@@ -22,13 +22,13 @@ impl CycleSpec {
 
 /// So many edges are looked at before the shortest cycle found so far is good enough: in a
 /// component of a million nodes the exact answer would cost a search from every one of them.
-const EDGES_LOOKED_AT: usize = 50_000_000;
+const EDGES_LOOKED_AT: usize = 10_000_000;
 
 /// A shortest cycle among `members`, the nodes of one component: its nodes in order, beginning with
 /// the one that the demanded edge (if one is demanded) leaves.
 ///
 /// Breadth-first search back from each demanded edge, or from each node. Exact unless the component
-/// is so large that the searches together would look at more than fifty million edges; then the
+/// is so large that the searches together would look at more than ten million edges; then the
 /// cycle is the shortest of those found by then, and there is none only if there is none at all.
 pub fn shortest_cycle(
     graph: &Graph,

@@ -168,6 +168,9 @@ fn steps(model: &Model, limits: &Limits) -> u64 {
     limits.search_steps.saturating_add(64 * model.len() as u64)
 }
 
+/// So many sessions are judged side by side; fixed, so that the outcome is.
+const TOGETHER: usize = 4;
+
 /// The exact decision, for every property, of the sessions that the certificate does not cover.
 #[derive(Clone, Copy)]
 struct Search<'s> {
@@ -204,21 +207,23 @@ impl Search<'_> {
             if self.assume.is_empty() {
                 rest = self.certificate.rejected(guarantees, &rest);
             }
-            if rest.len() > 1 && self.question(rest[0], guarantees).share_an_order(&rest) {
-                for session in rest {
-                    kept.entry(session).or_default().push(guarantees);
+            // A few broken sessions among many: the parts without them share an order.
+            let mut parts = vec![rest.as_slice()];
+            while let Some(part) = parts.pop().filter(|_| !verdicts.is_full(property)) {
+                if part.len() > 1 && self.question(part[0], guarantees).share_an_order(part) {
+                    for session in part {
+                        kept.entry(*session).or_default().push(guarantees);
+                    }
+                    continue;
                 }
-                continue;
-            }
-            // As many at a time as may run side by side; fixed, so that the outcome is.
-            const TOGETHER: usize = 4;
-            for some in rest.chunks(TOGETHER) {
-                if verdicts.is_full(property) {
-                    break;
+                if part.len() > TOGETHER {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                    continue;
                 }
                 let answers: Vec<_> =
-                    some.par_iter().map(|session| self.judge(*session, guarantees)).collect();
-                for (session, judged) in some.iter().zip(answers) {
+                    part.par_iter().map(|session| self.judge(*session, guarantees)).collect();
+                for (session, judged) in part.iter().zip(answers) {
                     match judged {
                         Judged::Kept => kept.entry(*session).or_default().push(guarantees),
                         Judged::Broken(set, anomaly) => {
