@@ -60,7 +60,7 @@ impl Expected {
 /// All verdicts on a history.
 #[derive(Clone, Debug)]
 pub struct Assessment {
-    /// One a property, in the order of the table.
+    /// One a property: what was expected to hold, then the rest, each in the order of the table.
     pub verdicts: Vec<Verdict>,
     /// The strongest properties the history is consistent with.
     pub strongest: Vec<Property>,
@@ -74,7 +74,8 @@ pub struct Assessment {
 
 impl Assessment {
     /// Weighs verdicts against expectations.
-    pub fn new(verdicts: Vec<Verdict>, expected: Expected) -> Self {
+    pub fn new(mut verdicts: Vec<Verdict>, expected: Expected) -> Self {
+        verdicts.sort_by_key(|verdict| !expected.hold.contains(&verdict.property));
         // What the absence of an anomaly of transactions is worth, the levels of isolation say.
         let valid: Vec<Property> = verdicts
             .iter()
