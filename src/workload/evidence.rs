@@ -23,13 +23,6 @@ pub(super) fn lack(property: Property, plan: &Plan) -> Option<String> {
         let what = "no operation updates what it has read (`cas`, `rmw` or `increment`)";
         return Some(what.to_owned());
     }
-    let speaks_of_objects =
-        matches!(property, Property::Lin | Property::Ryw | Property::Mr | Property::Sess3);
-    if speaks_of_objects
-        && rows.iter().filter(|row| row.writes).all(|row| row.family == Family::Bank)
-    {
-        return Some("it speaks of single objects, and a bank is none".to_owned());
-    }
     let removes = || rows.iter().any(|row| row.function == Function::Remove);
     if property == Property::Res && !finals && !removes() {
         return Some("no operation is `remove`, and there are no final reads".to_owned());
@@ -69,6 +62,20 @@ fn datatype(property: Property) -> &'static [Function] {
     const VALUES: &[Function] = &[F::Write, F::Cas, F::Rmw, F::Append, F::Add];
     match property {
         P::Vers => &[F::Write, F::Cas, F::Rmw],
+        P::Lin => &[
+            F::Write,
+            F::Cas,
+            F::Rmw,
+            F::Append,
+            F::Add,
+            F::Remove,
+            F::Increment,
+            F::Enqueue,
+            F::Push,
+            F::Insert,
+            F::Acquire,
+        ],
+        P::Ryw | P::Mr | P::Sess3 => &[F::Write, F::Cas, F::Rmw, F::Append, F::Add, F::Increment],
         P::Inco | P::DirtyUpdate => &[F::Append],
         P::Reg | P::Seq | P::Coh => {
             &[F::Write, F::Cas, F::Rmw, F::Append, F::Add, F::Remove, F::Increment]
