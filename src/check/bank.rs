@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
+use crate::check::tally::Tally;
 use crate::check::words::{read_phrase, session_name};
-use crate::check::{Anomaly, Limits, Property, Verdict};
+use crate::check::{Anomaly, Limits, Property, Status, Verdict};
 use crate::history::{Datatype, History, KeyId, Txn, ValueId};
 use crate::model::{Function, Kind, Value};
 
@@ -20,13 +21,13 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
     if banks.is_empty() {
         return None;
     }
-    let (mut anomalies, mut count, mut compared, mut below) = (Vec::new(), 0_u64, 0_u64, 0_u64);
-    let mut doubt = None;
+    let mut tally = Tally::new(Property::Bank, limits);
+    let (mut compared, mut below) = (0_u64, 0_u64);
     for (key, bank) in &banks {
         let (base, first) = match bank.base() {
             Ok(base) => base,
             Err(reason) => {
-                doubt.get_or_insert(reason.to_owned());
+                tally.doubt(|| reason.to_owned());
                 continue;
             }
         };
@@ -35,41 +36,34 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
             known.entry(value).or_insert_with(|| Sum::of(history, value)).clone()
         };
         let Some(expected) = sum(first) else {
-            doubt.get_or_insert("the balances of the accounts are no whole numbers".to_owned());
+            tally.doubt(|| "the balances of the accounts are no whole numbers".to_owned());
             continue;
         };
         for (read, value) in bank.reads.iter().filter(|(read, _)| bank.is_after(base, *read)) {
             let Some(found) = sum(*value).filter(|found| found.accounts == expected.accounts)
             else {
-                doubt.get_or_insert(format!("#{} is no read of all accounts", read.index()));
+                tally.doubt(|| format!("#{} is no read of all accounts", read.index()));
                 continue;
             };
+            tally.judged();
             compared += u64::from(read.id != base.id);
             below += u64::from(found.least < 0);
             if found.total != expected.total {
-                count += 1;
-                if anomalies.len() < limits.anomalies.max(1) {
-                    let totals = [expected.total, found.total];
-                    anomalies.push(not_conserved(history, *key, base, *read, totals));
-                }
+                let totals = [expected.total, found.total];
+                tally.violated(|| not_conserved(history, *key, base, *read, totals));
             }
         }
     }
-    if count > 0 {
-        return Some(Verdict { count, ..Verdict::invalid(Property::Bank, anomalies) });
-    }
-    if let Some(doubt) = doubt {
-        return Some(Verdict::unknown(Property::Bank, doubt));
-    }
-    if compared == 0 && banks.values().all(|bank| bank.reads.is_empty()) {
-        return Some(Verdict::unknown(Property::Bank, "no read of all accounts in this history"));
+    let verdict = tally.verdict("no read of all accounts in this history");
+    if verdict.status != Status::Valid {
+        return Some(verdict);
     }
     let reason = match (compared, below) {
         (0, _) => Some("a single read was there to compare".to_owned()),
         (_, 0) => None,
         (_, n) => Some(format!("{n} reads show an account below zero, which is taken as allowed")),
     };
-    Some(Verdict { reason, ..Verdict::valid(Property::Bank) })
+    Some(Verdict { reason, ..verdict })
 }
 
 /// What was done to one bank.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::check::tally::Tally;
 use crate::check::words::{key_name, session_name};
 use crate::check::{Anomaly, Limits, Property, Verdict};
 use crate::history::{Datatype, History, KeyId, Rank, Txn, TxnId, ValueId};
@@ -28,37 +29,26 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
             }
         }
     }
-    let (mut anomalies, mut count, mut reads) = (Vec::new(), 0, 0);
-    for (key, counter) in &keys {
-        if counter.is_odd {
-            continue;
-        }
-        reads += counter.reads.len();
-        let sums = Sums::new(&counter.additions);
-        for (read, value) in &counter.reads {
-            let (least, most) = sums.bounds(*read);
-            if !(least..=most).contains(value) {
-                count += 1;
-                if anomalies.len() < limits.anomalies.max(1) {
-                    let bounds = [least, most];
-                    anomalies.push(outside(history, *key, counter, *read, *value, bounds));
-                }
-            }
-        }
-    }
-    if count > 0 {
-        return Some(Verdict { count, ..Verdict::invalid(Property::Cnt, anomalies) });
-    }
     if keys.is_empty() {
         return None;
     }
-    Some(if keys.values().any(|counter| counter.is_odd) {
-        Verdict::unknown(Property::Cnt, "a counter was changed by what is no number")
-    } else if reads == 0 {
-        Verdict::unknown(Property::Cnt, "no reads of counters in this history")
-    } else {
-        Verdict::valid(Property::Cnt)
-    })
+    let mut tally = Tally::new(Property::Cnt, limits);
+    for (key, counter) in &keys {
+        if counter.is_odd {
+            tally.doubt(|| "a counter was changed by what is no number".to_owned());
+            continue;
+        }
+        let sums = Sums::new(&counter.additions);
+        for (read, value) in &counter.reads {
+            tally.judged();
+            let (least, most) = sums.bounds(*read);
+            if !(least..=most).contains(value) {
+                let bounds = [least, most];
+                tally.violated(|| outside(history, *key, counter, *read, *value, bounds));
+            }
+        }
+    }
+    Some(tally.verdict("no reads of counters in this history"))
 }
 
 /// What was done to one counter.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
+use crate::check::tally::Tally;
 use crate::check::words::{key_name, place, read_phrase, session_name, shown};
 use crate::check::writers::Writers;
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
@@ -15,7 +16,7 @@ use crate::model::{Function, Kind};
 ///
 /// `None` if no list or set was read. O(n + all distinct lists read).
 pub fn elements(history: &History, limits: &Limits) -> Option<Verdict> {
-    let mut found = Found::new(limits);
+    let mut tally = Tally::new(Property::Dupel, limits);
     let mut writers = None;
     let mut repeats = None;
     let mut told: BTreeSet<(KeyId, ValueId)> = BTreeSet::new();
@@ -28,7 +29,7 @@ pub fn elements(history: &History, limits: &Limits) -> Option<Verdict> {
             if !is_read {
                 continue;
             }
-            found.looked_at += 1;
+            tally.judged();
             let repeats = repeats.get_or_insert_with(|| repeats_of(history.values()));
             for (element, times) in repeated(history.values(), repeats, access.value) {
                 let writers = writers
@@ -39,12 +40,12 @@ pub fn elements(history: &History, limits: &Limits) -> Option<Verdict> {
                     .collect();
                 let most = if datatype == Datatype::Set { 1 } else { writes.len() };
                 if times > most && told.insert((access.key, element)) {
-                    found.add(|| doubled(history, txn, access.key, element, times, &writes));
+                    tally.violated(|| doubled(history, txn, access.key, element, times, &writes));
                 }
             }
         }
     }
-    found.verdict(Property::Dupel)
+    tally.is_of_something().then(|| tally.verdict("no reads of lists or sets"))
 }
 
 /// For each list, by its number: its longest prefix, itself included, whose last element is there a
@@ -125,27 +126,26 @@ fn doubled(
 
 /// Judges whether every id was handed out once.
 ///
-/// An id of unknown outcome is no id: gaps are legal. `None` if no id was handed out. O(n).
+/// An id of unknown outcome is no id: gaps are legal. `None` if no id was asked for. O(n).
 pub fn ids(history: &History, limits: &Limits) -> Option<Verdict> {
-    let mut found = Found::new(limits);
+    if !history.txns().flat_map(Txn::accesses).any(|one| one.function == Function::NewId) {
+        return None;
+    }
+    let mut tally = Tally::new(Property::Dupid, limits);
     let mut owners: FxHashMap<(KeyId, ValueId), TxnId> = FxHashMap::default();
     for (key, txn, id) in handed_out(history) {
-        found.looked_at += 1;
+        tally.judged();
         match owners.get(&(key, id)) {
             Some(first) => {
                 let first = history.txn(*first);
-                found.add(|| handed_twice(history, key, id, [first, txn]));
+                tally.violated(|| handed_twice(history, key, id, [first, txn]));
             }
             None => {
                 owners.insert((key, id), txn.id);
             }
         }
     }
-    let asked = || history.txns().flat_map(Txn::accesses).any(|a| a.function == Function::NewId);
-    if found.looked_at == 0 && asked() {
-        return Some(Verdict::unknown(Property::Dupid, "no id was handed out for certain"));
-    }
-    found.verdict(Property::Dupid)
+    Some(tally.verdict("no id was handed out for certain"))
 }
 
 /// Every id that was handed out for certain, in order of invocation.
@@ -166,36 +166,31 @@ fn handed_out(history: &History) -> impl Iterator<Item = (KeyId, Txn<'_>, ValueI
 /// handed out. O(n log n).
 pub fn rising_ids(history: &History, limits: &Limits) -> Option<Verdict> {
     let mut keys: BTreeMap<KeyId, Vec<(Txn<'_>, i64)>> = BTreeMap::new();
-    let mut is_incomparable = false;
+    let mut tally = Tally::new(Property::Idreg, limits);
     for (key, txn, id) in handed_out(history) {
         match history.values().int(id) {
             Some(id) => keys.entry(key).or_default().push((txn, id)),
-            None => is_incomparable = true,
+            None => tally.doubt(|| "ids that are no integers are not compared".to_owned()),
         }
     }
-    let mut found = Found::new(limits);
     for (key, ids) in &keys {
         let mut returns: Vec<(Txn<'_>, i64)> = ids.clone();
         returns.sort_unstable_by_key(|(txn, _)| txn.returned());
         let mut returned = returns.into_iter().peekable();
         let mut greatest: Option<(i64, Txn<'_>)> = None;
         for (txn, id) in ids {
-            found.looked_at += 1;
+            tally.judged();
             while let Some((before, id)) = returned.next_if(|(one, _)| one.precedes(*txn)) {
                 if greatest.is_none_or(|(most, _)| most < id) {
                     greatest = Some((id, before));
                 }
             }
             if let Some((most, before)) = greatest.filter(|(most, _)| most > id) {
-                found.add(|| fallen_id(history, *key, (before, most), (*txn, *id)));
+                tally.violated(|| fallen_id(history, *key, (before, most), (*txn, *id)));
             }
         }
     }
-    if found.count == 0 && is_incomparable {
-        let why = "ids that are no integers are not compared";
-        return Some(Verdict::unknown(Property::Idreg, why));
-    }
-    found.verdict(Property::Idreg)
+    tally.is_of_something().then(|| tally.verdict("no ids were handed out"))
 }
 
 fn fallen_id(
@@ -248,34 +243,4 @@ fn handed_twice(history: &History, key: KeyId, id: ValueId, [one, other]: [Txn<'
     let cycle = vec![step(one, other), step(other, one)];
     let operations = vec![one.id, other.id];
     Anomaly::of(Property::Dupid, "duplicate-id", key, other, operations, cycle, sentence)
-}
-
-struct Found {
-    keep: usize,
-    anomalies: Vec<Anomaly>,
-    count: u64,
-    looked_at: u64,
-}
-
-impl Found {
-    fn new(limits: &Limits) -> Self {
-        Self { keep: limits.anomalies.max(1), anomalies: Vec::new(), count: 0, looked_at: 0 }
-    }
-
-    fn add(&mut self, anomaly: impl FnOnce() -> Anomaly) {
-        self.count += 1;
-        if self.anomalies.len() < self.keep {
-            self.anomalies.push(anomaly());
-        }
-    }
-
-    fn verdict(self, property: Property) -> Option<Verdict> {
-        if self.count > 0 {
-            return Some(Verdict {
-                count: self.count,
-                ..Verdict::invalid(property, self.anomalies)
-            });
-        }
-        (self.looked_at > 0).then(|| Verdict::valid(property))
-    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::lineage::Lineage;
+use crate::check::tally::Tally;
 use crate::check::words::{deed, key_name, session_name, shown_at};
 use crate::check::writers::{Writers, reads_value, writes_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
@@ -26,28 +27,18 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
         return None;
     }
     let mut judge = Judge::new(history);
-    let (mut anomalies, mut count, mut readers) = (Vec::new(), 0, 0_u64);
+    let mut tally = Tally::new(Property::Fr, limits);
     for reader in history.txns().filter(|txn| txn.is_ok()) {
         let reads = judge.external_reads(reader);
         if reads.len() < 2 {
             continue;
         }
-        readers += 1;
+        tally.judged();
         if let Some(half) = judge.half_seen(reader, &reads) {
-            count += 1;
-            if anomalies.len() < limits.anomalies.max(1) {
-                anomalies.push(judge.anomaly(reader, &half));
-            }
+            tally.violated(|| judge.anomaly(reader, &half));
         }
     }
-    if count > 0 {
-        return Some(Verdict { count, ..Verdict::invalid(Property::Fr, anomalies) });
-    }
-    if readers == 0 {
-        let reason = "transactions wrote several keys, but none read two";
-        return Some(Verdict::unknown(Property::Fr, reason));
-    }
-    Some(Verdict::valid(Property::Fr))
+    Some(tally.verdict("transactions wrote several keys, but none read two"))
 }
 
 /// A transaction of which a reader saw one part and missed another.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::check::tally::Tally;
 use crate::check::words::{key_name, place, session_name};
 use crate::check::{Anomaly, Limits, Property, Verdict};
 use crate::history::{Datatype, History, KeyId, Txn, TxnId};
@@ -38,29 +39,24 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
     if stocks.is_empty() {
         return None;
     }
-    let (mut anomalies, mut reason) = (Vec::new(), None);
+    let mut tally = Tally::new(Property::Inv, limits);
     for (key, stock) in &stocks {
         let name = key_name(history, *key);
         let found = match stock.initial(&name) {
             Ok(initial) => stock.violations(initial),
             Err(why) => {
-                reason.get_or_insert(why);
+                tally.doubt(|| why);
                 stock.below_zero()
             }
         };
-        anomalies.extend(found.into_iter().map(|one| one.anomaly(history, *key)));
+        if !stock.sales.is_empty() || !stock.levels.is_empty() {
+            tally.judged();
+        }
+        for one in found {
+            tally.violated(|| one.anomaly(history, *key));
+        }
     }
-    if !anomalies.is_empty() {
-        let count = anomalies.len() as u64;
-        anomalies.truncate(limits.anomalies.max(1));
-        return Some(Verdict { count, ..Verdict::invalid(Property::Inv, anomalies) });
-    }
-    let is_shown = stocks.values().any(|stock| !stock.sales.is_empty() || !stock.levels.is_empty());
-    Some(match reason {
-        Some(reason) => Verdict::unknown(Property::Inv, reason),
-        None if is_shown => Verdict::valid(Property::Inv),
-        None => Verdict::unknown(Property::Inv, "nothing was sold and no level was read"),
-    })
+    Some(tally.verdict("nothing was sold and no level was read"))
 }
 
 /// What was done to one stock, what failed left out.

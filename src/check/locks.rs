@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::check::tally::Tally;
 use crate::check::words::{key_name, session_name, shown};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Datatype, History, KeyId, Rank, Txn, TxnId};
@@ -81,27 +82,19 @@ fn exclusion(
     limits: &Limits,
     locks: &[(KeyId, Vec<Acquisition<'_>>)],
 ) -> Verdict {
-    let (mut anomalies, mut count) = (Vec::new(), 0);
+    let mut tally = Tally::new(Property::Lock, limits);
     for (key, acquisitions) in locks {
+        if acquisitions.iter().any(|one| one.release.is_some()) {
+            tally.judged();
+        }
         for (one, other) in double_holds(acquisitions) {
-            count += 1;
-            if anomalies.len() < limits.anomalies.max(1) {
-                anomalies.push(double_hold(history, *key, &one, &other));
-            }
+            tally.violated(|| double_hold(history, *key, &one, &other));
         }
     }
-    let all = || locks.iter().flat_map(|(_, acquisitions)| acquisitions);
-    match count {
-        1.. => Verdict { count, ..Verdict::invalid(Property::Lock, anomalies) },
-        _ if all().next().is_none() => {
-            Verdict::unknown(Property::Lock, "no lock was acquired for certain")
-        }
-        _ if all().all(|one| one.release.is_none()) => Verdict::unknown(
-            Property::Lock,
-            "no lock was given back, so nobody knows how long any was held",
-        ),
-        _ => Verdict::valid(Property::Lock),
+    if locks.iter().all(|(_, acquisitions)| acquisitions.is_empty()) {
+        return tally.verdict("no lock was acquired for certain");
     }
+    tally.verdict("no lock was given back, so nobody knows how long any was held")
 }
 
 /// For each acquisition one that excludes it, if there is any.
@@ -241,13 +234,16 @@ impl<'h> Token<'h> {
 
 /// FENCE: a token that is not greater than one that was handed out before, or is handed out twice.
 fn fencing(history: &History, limits: &Limits, locks: &[(KeyId, Vec<Token<'_>>)]) -> Verdict {
-    let (mut anomalies, mut count, mut odd) = (Vec::new(), 0, None);
+    let mut tally = Tally::new(Property::Fence, limits);
     for (key, tokens) in locks {
         let mut numbered: Vec<(i64, Txn<'_>)> = Vec::with_capacity(tokens.len());
         for token in tokens {
             match token.number {
                 Some(number) => numbered.push((number, token.acquire)),
-                None => odd = odd.or(Some(token.acquire)),
+                None => tally.doubt(|| {
+                    let acquire = token.acquire.index();
+                    format!("the token of #{acquire} is no number, so nobody knows what is greater")
+                }),
             }
         }
         let mut returns: Vec<(Rank, usize)> =
@@ -257,27 +253,17 @@ fn fencing(history: &History, limits: &Limits, locks: &[(KeyId, Vec<Token<'_>>)]
         let mut greatest: Option<(i64, usize)> = None;
         let mut given: BTreeMap<i64, usize> = BTreeMap::new();
         for (at, (number, acquire)) in numbered.iter().enumerate() {
+            tally.judged();
             while let Some((_, done)) = returns.next_if(|next| next.0 < acquire.invoked()) {
                 greatest = greatest.max(Some((numbered[done].0, done)));
             }
             let before = greatest.filter(|(before, _)| before >= number).map(|one| one.1);
             let twin = given.insert(*number, at);
             let Some(other) = before.or(twin) else { continue };
-            count += 1;
-            if anomalies.len() < limits.anomalies.max(1) {
-                let other = &numbered[other];
-                anomalies.push(no_growth(history, *key, *other, (*number, *acquire)));
-            }
+            tally.violated(|| no_growth(history, *key, numbered[other], (*number, *acquire)));
         }
     }
-    match (count, odd) {
-        (1.., _) => Verdict { count, ..Verdict::invalid(Property::Fence, anomalies) },
-        (_, Some(txn)) => Verdict::unknown(
-            Property::Fence,
-            format!("the token of #{} is no number, so nobody knows what is greater", txn.index()),
-        ),
-        _ => Verdict::valid(Property::Fence),
-    }
+    tally.verdict("no token was handed out")
 }
 
 fn no_growth(
@@ -335,15 +321,15 @@ impl<'h> Claim<'h> {
 
 /// LEADER: two nodes lead in one term, or one leads while another does without interruption.
 fn leadership(history: &History, limits: &Limits, claims: &[(KeyId, Vec<Claim<'_>>)]) -> Verdict {
-    let (mut anomalies, mut count) = (Vec::new(), 0);
+    let mut tally = Tally::new(Property::Leader, limits);
     for (key, claims) in claims {
+        if claims.iter().any(|claim| claim.term.is_some() || claim.epoch.is_some()) {
+            tally.judged();
+        }
         let mut find = |kind, proof: &[&Claim<'_>], sentence: &dyn Fn() -> String| {
-            count += 1;
-            if anomalies.len() < limits.anomalies.max(1) {
-                let proof = proof.iter().map(|claim| claim.txn.id).collect();
-                let key = Some(*key);
-                anomalies.push(anomaly(Property::Leader, kind, key, proof, Vec::new(), sentence()));
-            }
+            let proof = proof.iter().map(|claim| claim.txn.id).collect();
+            let key = Some(*key);
+            tally.violated(|| anomaly(Property::Leader, kind, key, proof, Vec::new(), sentence()));
         };
         for (one, other) in two_in_a_term(claims) {
             let sentence = || two_leaders(history, one, other);
@@ -354,15 +340,9 @@ fn leadership(history: &History, limits: &Limits, claims: &[(KeyId, Vec<Claim<'_
             find("split-brain", &[first, inside, last], &sentence);
         }
     }
-    let all = || claims.iter().flat_map(|(_, claims)| claims);
-    match count {
-        1.. => Verdict { count, ..Verdict::invalid(Property::Leader, anomalies) },
-        _ if all().all(|claim| claim.term.is_none() && claim.epoch.is_none()) => Verdict::unknown(
-            Property::Leader,
-            "no node told the term or the epoch that it leads in: two leaders at different times prove nothing",
-        ),
-        _ => Verdict::valid(Property::Leader),
-    }
+    tally.verdict(
+        "no node told the term or the epoch that it leads in: two leaders at different times prove nothing",
+    )
 }
 
 fn two_in_a_term<'c, 'h>(claims: &'c [Claim<'h>]) -> Vec<(&'c Claim<'h>, &'c Claim<'h>)> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use crate::check::store_versions::StoreVersions;
+use crate::check::tally::Tally;
 use crate::check::words::{deed, key_name, session_name, shown_at};
 use crate::check::writers::Writers;
 use crate::check::{Anomaly, Assumption, Edge, Limits, Property, Step, Verdict};
@@ -19,50 +20,19 @@ use crate::model::{Function, Nanos};
 /// the values, an acknowledged write between the version an update read and the one it made is lost to
 /// that update too (E7). O(n log n).
 pub fn check(history: &History, limits: &Limits) -> Verdict {
-    let mut found = Found { keep: limits.anomalies.max(1), anomalies: Vec::new(), count: 0 };
-    let updates = updates(history, &mut found);
-    let finals = counters(history, &mut found);
-    if !found.anomalies.is_empty() {
-        return Verdict { count: found.count, ..Verdict::invalid(Property::Lus, found.anomalies) };
-    }
-    match updates {
-        Updates::Traceable => Verdict::valid(Property::Lus),
-        Updates::Ambiguous(reason) => Verdict::unknown(Property::Lus, reason),
-        Updates::None if finals => Verdict::valid(Property::Lus),
-        Updates::None => Verdict::unknown(
-            Property::Lus,
-            "no acknowledged cas or rmw and no final read of a counter in this history",
-        ),
-    }
-}
-
-struct Found {
-    keep: usize,
-    anomalies: Vec<Anomaly>,
-    count: u64,
-}
-
-impl Found {
-    fn add(&mut self, anomaly: impl FnOnce() -> Anomaly) {
-        self.count += 1;
-        if self.anomalies.len() < self.keep {
-            self.anomalies.push(anomaly());
-        }
-    }
-}
-
-enum Updates {
-    None,
-    Traceable,
-    Ambiguous(String),
+    let mut tally = Tally::new(Property::Lus, limits);
+    updates(history, &mut tally);
+    counters(history, &mut tally);
+    tally.verdict("no acknowledged cas or rmw and no final read of a counter in this history")
 }
 
 /// Looks for two updates of one version.
-fn updates(history: &History, found: &mut Found) -> Updates {
+fn updates(history: &History, tally: &mut Tally) {
     let is_update = |txn: &Txn<'_>| matches!(txn.function(), Function::Cas | Function::Rmw);
     if !history.txns().any(|txn| txn.is_ok() && is_update(&txn)) {
-        return Updates::None;
+        return;
     }
+    tally.judged();
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let mut nulls = vec![false; history.key_count()];
     for access in history.txns().flat_map(Txn::accesses) {
@@ -71,7 +41,6 @@ fn updates(history: &History, found: &mut Found) -> Updates {
         }
     }
     let mut consumed: FxHashMap<(KeyId, ValueId), TxnId> = FxHashMap::default();
-    let mut outcome = Updates::Traceable;
     let versions = StoreVersions::new(history, &writers);
     let mut told: BTreeSet<TxnId> = BTreeSet::new();
     for txn in history.txns().filter(|txn| txn.is_ok() && is_update(txn)) {
@@ -84,18 +53,20 @@ fn updates(history: &History, found: &mut Found) -> Updates {
             _ => writers.is_ambiguous(key, version),
         };
         if ambiguous {
-            outcome = Updates::Ambiguous(format!(
-                "{} was written to {} more than once, so two updates of it need not start from one version",
-                shown_at(history, key, version),
-                key_name(history, key)
-            ));
+            tally.doubt(|| {
+                format!(
+                    "{} was written to {} more than once, so two updates of it need not start from one version",
+                    shown_at(history, key, version),
+                    key_name(history, key)
+                )
+            });
             continue;
         }
         if let Some(first) = consumed.get(&(key, version)) {
             let first = history.txn(*first);
             let write = writers.first(key, version).map(|write| history.txn(write));
             told.extend([first.id, txn.id]);
-            found.add(|| lost_update(history, key, version, write, [first, txn]));
+            tally.violated(|| lost_update(history, key, version, write, [first, txn]));
         } else {
             consumed.insert((key, version), txn.id);
         }
@@ -110,10 +81,9 @@ fn updates(history: &History, found: &mut Found) -> Updates {
         if let Some((lost, evidence)) = skipped(&versions, key, version, update) {
             let lost = history.txn(lost);
             let update = history.txn(update);
-            found.add(|| skipped_write(history, key, version, update, lost, evidence));
+            tally.violated(|| skipped_write(history, key, version, update, lost, evidence));
         }
     }
-    outcome
 }
 
 /// An acknowledged write between the version that an update read and the one it made, by the store's
@@ -211,10 +181,10 @@ fn lost_update(
 }
 
 /// Looks for final reads below what was acknowledged. Returns whether a counter was read finally.
-fn counters(history: &History, found: &mut Found) -> bool {
+fn counters(history: &History, tally: &mut Tally) {
     let is_counter = |key: KeyId| history.datatype(key) == Datatype::Counter;
     if !history.keys().any(is_counter) {
-        return false;
+        return;
     }
     let mut keys: BTreeMap<KeyId, Counter> = BTreeMap::new();
     for txn in history.txns() {
@@ -235,22 +205,20 @@ fn counters(history: &History, found: &mut Found) -> bool {
             }
         }
     }
-    let mut any = false;
-    for (key, mut counter) in keys {
-        any |= !counter.finals.is_empty() && !counter.falls;
+    for (key, mut counter) in keys.into_iter().filter(|(_, counter)| !counter.falls) {
         counter.increments.sort_unstable_by_key(|(txn, _)| history.txn(*txn).returned());
-        for (read, value) in counter.finals.iter().filter(|_| !counter.falls) {
+        for (read, value) in &counter.finals {
+            tally.judged();
             let read = history.txn(*read);
             let before =
                 counter.increments.partition_point(|(txn, _)| history.txn(*txn).precedes(read));
             let owed = &counter.increments[..before];
             let sum = owed.iter().fold(0_i64, |sum, (_, by)| sum.saturating_add(*by));
             if *value < sum {
-                found.add(|| lost_increment(history, key, owed, read, *value, sum));
+                tally.violated(|| lost_increment(history, key, owed, read, *value, sum));
             }
         }
     }
-    any
 }
 
 #[derive(Default)]

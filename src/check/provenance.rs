@@ -2,6 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::check::tally::Tally;
 use crate::check::words::{key_name, place, read_phrase, shown};
 use crate::check::writers::{Writers, observed, reads_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
@@ -16,10 +17,9 @@ pub fn check(history: &History, limits: &Limits) -> [Verdict; 3] {
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     let mut found = Found::new(limits);
     let mut seen = Checked::default();
-    let mut reads = 0_u64;
     for txn in history.txns().filter(|txn| txn.is_ok()) {
         for access in txn.accesses().filter(|access| reads_value(history, *access)) {
-            reads += 1;
+            found.tallies.iter_mut().for_each(Tally::judged);
             // A version seen before, by a read that returned earlier, can hold nothing new: its
             // elements are known, and were written before that return.
             if !seen.is_new(history, txn, access.key, access.value) {
@@ -30,7 +30,7 @@ pub fn check(history: &History, limits: &Limits) -> [Verdict; 3] {
             }
         }
     }
-    found.verdicts(reads)
+    found.tallies.map(|tally| tally.verdict("no reads of registers, lists or sets in this history"))
 }
 
 /// The versions already judged, with the earliest return of a read that saw them.
@@ -50,21 +50,17 @@ impl Checked {
     }
 }
 
+/// THIN, G1a and FUT.
 struct Found {
-    keep: usize,
-    anomalies: [Vec<Anomaly>; 3],
-    counts: [u64; 3],
+    tallies: [Tally; 3],
     reported: FxHashSet<(usize, KeyId, ValueId)>,
 }
 
 impl Found {
     fn new(limits: &Limits) -> Self {
-        Self {
-            keep: limits.anomalies.max(1),
-            anomalies: Default::default(),
-            counts: [0; 3],
-            reported: FxHashSet::default(),
-        }
+        let properties = [Property::Thin, Property::G1a, Property::Fut];
+        let tallies = properties.map(|property| Tally::new(property, limits));
+        Self { tallies, reported: FxHashSet::default() }
     }
 
     fn judge(
@@ -91,27 +87,8 @@ impl Found {
     /// Counts a value once, however many read it.
     fn add(&mut self, which: usize, key: KeyId, value: ValueId, anomaly: impl FnOnce() -> Anomaly) {
         if self.reported.insert((which, key, value)) {
-            self.counts[which] += 1;
-            if self.anomalies[which].len() < self.keep {
-                self.anomalies[which].push(anomaly());
-            }
+            self.tallies[which].violated(anomaly);
         }
-    }
-
-    fn verdicts(self, reads: u64) -> [Verdict; 3] {
-        let properties = [Property::Thin, Property::G1a, Property::Fut];
-        let mut at = 0;
-        self.anomalies.map(|anomalies| {
-            let (property, count) = (properties[at], self.counts[at]);
-            at += 1;
-            if !anomalies.is_empty() {
-                Verdict { count, ..Verdict::invalid(property, anomalies) }
-            } else if reads == 0 {
-                Verdict::unknown(property, "no reads of registers, lists or sets in this history")
-            } else {
-                Verdict::valid(property)
-            }
-        })
     }
 }
 

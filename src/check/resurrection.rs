@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::lineage::Lineage;
+use crate::check::tally::Tally;
 use crate::check::words::{deed, key_name, read_phrase, session_name, shown, shown_at};
 use crate::check::writers::{Writers, reads_value};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
@@ -19,29 +20,10 @@ use crate::model::{Function, Kind};
 /// nothing. `None` if nothing was removed and no register was read finally. O(n log n) and the length
 /// of the reads of sets with removals.
 pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
-    let mut found = Found { keep: limits.anomalies.max(1), anomalies: Vec::new(), count: 0 };
-    let removals = sets(history, &mut found);
-    let rollbacks = registers(history, &mut found);
-    if !found.anomalies.is_empty() {
-        let verdict = Verdict::invalid(Property::Res, found.anomalies);
-        return Some(Verdict { count: found.count, ..verdict });
-    }
-    (removals || rollbacks).then(|| Verdict::valid(Property::Res))
-}
-
-struct Found {
-    keep: usize,
-    anomalies: Vec<Anomaly>,
-    count: u64,
-}
-
-impl Found {
-    fn add(&mut self, anomaly: impl FnOnce() -> Anomaly) {
-        self.count += 1;
-        if self.anomalies.len() < self.keep {
-            self.anomalies.push(anomaly());
-        }
-    }
+    let mut tally = Tally::new(Property::Res, limits);
+    sets(history, &mut tally);
+    registers(history, &mut tally);
+    tally.is_of_something().then(|| tally.verdict("nothing was removed"))
 }
 
 /// What was done to one element of a set.
@@ -51,8 +33,8 @@ struct Element {
     additions: Vec<TxnId>,
 }
 
-/// Looks for elements that came back. Returns whether any was removed.
-fn sets(history: &History, found: &mut Found) -> bool {
+/// Looks for elements that came back.
+fn sets(history: &History, tally: &mut Tally) {
     let mut keys: BTreeMap<KeyId, BTreeMap<ValueId, Element>> = BTreeMap::new();
     for txn in history.txns().filter(|txn| txn.is_ok()) {
         for access in txn.accesses().filter(|access| access.function == Function::Remove) {
@@ -63,8 +45,9 @@ fn sets(history: &History, found: &mut Found) -> bool {
         }
     }
     if keys.is_empty() {
-        return false;
+        return;
     }
+    tally.judged();
     let mut reads: BTreeMap<KeyId, Vec<(TxnId, ValueId)>> = BTreeMap::new();
     for txn in history.txns().filter(|txn| txn.kind() != Kind::Fail) {
         for access in txn.accesses() {
@@ -92,11 +75,10 @@ fn sets(history: &History, found: &mut Found) -> bool {
         for (value, element) in elements {
             let present = present.get(value).map_or(&[][..], Vec::as_slice);
             if let Some([removal, absent, back]) = came_back(history, element, reads, present) {
-                found.add(|| resurrected(history, *key, *value, [removal, absent, back]));
+                tally.violated(|| resurrected(history, *key, *value, [removal, absent, back]));
             }
         }
     }
-    true
 }
 
 /// A removal, a read after it that lacks the element, and a read after that which has it.
@@ -158,7 +140,7 @@ fn resurrected(history: &History, key: KeyId, value: ValueId, proof: [Txn<'_>; 3
 }
 
 /// Looks for final reads of superseded versions. Returns whether a register was read finally.
-fn registers(history: &History, found: &mut Found) -> bool {
+fn registers(history: &History, tally: &mut Tally) {
     let mut finals: BTreeMap<KeyId, Vec<(TxnId, ValueId)>> = BTreeMap::new();
     for txn in history.txns().filter(|txn| txn.is_ok() && txn.is_final()) {
         for access in txn.accesses().filter(|access| reads_value(history, *access)) {
@@ -168,8 +150,9 @@ fn registers(history: &History, found: &mut Found) -> bool {
         }
     }
     if finals.is_empty() {
-        return false;
+        return;
     }
+    tally.judged();
     let by_key = history.by_key();
     let writers = Writers::new(history, history.txns().map(|txn| txn.id));
     for (key, finals) in &finals {
@@ -179,14 +162,13 @@ fn registers(history: &History, found: &mut Found) -> bool {
             let Some((seen, newer)) = superseded.seen.get(version) else { continue };
             let (seen, read) = (history.txn(*seen), history.txn(*read));
             if seen.precedes(read) && told.insert(*version) {
-                found.add(|| {
+                tally.violated(|| {
                     let made_by = superseded.lineage.path(*newer, *version);
                     rolled_back(history, *key, [*version, *newer], seen, read, &made_by)
                 });
             }
         }
     }
-    true
 }
 
 /// Which versions of a register were superseded, and who saw it.

@@ -5,6 +5,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::check::tally::Tally;
 use crate::check::words::{key_name, moment, session_name};
 use crate::check::{Anomaly, Edge, Limits, Property, Step, Verdict};
 use crate::history::{Datatype, History, KeyId, Txn, TxnId};
@@ -23,38 +24,25 @@ pub fn check(history: &History, limits: &Limits) -> Option<Verdict> {
     if keys.is_empty() {
         return None;
     }
-    let (mut anomalies, mut count, mut judged, mut odd) = (Vec::new(), 0, 0, None);
+    let mut tally = Tally::new(Property::Sib, limits);
     for key in keys {
         let register = Register::new(history, key, by_key.group(key.0));
-        if register.odd.is_some() {
+        if let Some(odd) = register.odd {
             // Its context may have replaced anything.
-            odd = odd.or(register.odd);
+            tally.doubt(|| {
+                format!(
+                    "#{} does not tell its values; expected {{val, ctx}} of a put and a list of a get",
+                    history.txn(odd).index()
+                )
+            });
             continue;
         }
         for read in &register.finals {
-            judged += 1;
-            register.judge(*read, &mut |anomaly| {
-                count += 1;
-                if anomalies.len() < limits.anomalies.max(1) {
-                    anomalies.push(anomaly());
-                }
-            });
+            tally.judged();
+            register.judge(*read, &mut |anomaly| tally.violated(anomaly));
         }
     }
-    Some(match (count, odd) {
-        (1.., _) => Verdict { count, ..Verdict::invalid(Property::Sib, anomalies) },
-        (_, Some(odd)) => Verdict::unknown(
-            Property::Sib,
-            format!(
-                "#{} does not tell its values; expected {{val, ctx}} of a put and a list of a get",
-                history.txn(odd).index()
-            ),
-        ),
-        _ if judged == 0 => {
-            Verdict::unknown(Property::Sib, "no final reads of multi-value registers")
-        }
-        _ => Verdict::valid(Property::Sib),
-    })
+    Some(tally.verdict("no final reads of multi-value registers"))
 }
 
 /// A put that may have happened.

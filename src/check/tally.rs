@@ -38,6 +38,11 @@ impl Tally {
         }
     }
 
+    /// Whether there was anything to judge, decided or not.
+    pub(super) fn is_of_something(&self) -> bool {
+        self.judged || self.doubt.is_some()
+    }
+
     /// Whether a violation was counted.
     pub(super) fn is_violated(&self) -> bool {
         self.count > 0

@@ -3,8 +3,9 @@
 //! A store that keeps its promise nearly always admits the order in which its transactions completed.
 //! If that order explains every read, nothing has to be searched.
 
-use crate::check::transaction::evidence::{Evidence, INITIAL, Rows};
+use crate::check::transaction::evidence::{Evidence, INITIAL};
 use crate::check::transaction::level::Model;
+use crate::check::transaction::rows::Rows;
 use crate::graph::{Arc, Graph};
 
 /// The nodes in an order in which every edge leads forward, as near to the order of `roots` as the

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::check::transaction::evidence::{Evidence, INITIAL, NONE, Rows};
+use crate::check::transaction::evidence::{Evidence, INITIAL, NONE};
+use crate::check::transaction::rows::Rows;
 use crate::check::transaction::visibility::Implied;
 
 /// Calls `found` for every read of a key and the last writer of it in each session that is in the

@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::transaction::Committed;
 use crate::check::transaction::flaws::{Flaw, Flaws};
+use crate::check::transaction::rows::Rows;
 use crate::check::writers::{Writers, reads_value, writes_value};
 use crate::history::{Access, Datatype, History, KeyId, Rank, TxnId, ValueId};
 use crate::model::{Function, Kind};
@@ -23,77 +24,6 @@ pub(super) struct Seen {
     pub(super) key: u32,
     /// The node that wrote it, or [`INITIAL`].
     pub(super) from: u32,
-}
-
-/// Items in rows, as a compressed sparse row.
-#[derive(Clone, Debug)]
-pub(super) struct Rows<T> {
-    starts: Vec<u32>,
-    items: Vec<T>,
-}
-
-impl<T> Default for Rows<T> {
-    fn default() -> Self {
-        Self { starts: vec![0], items: Vec::new() }
-    }
-}
-
-impl<T: Copy + Default> Rows<T> {
-    /// Sorts pairs of a row and an item into `rows` rows, stably.
-    pub(super) fn sorted(rows: usize, pairs: impl Iterator<Item = (u32, T)> + Clone) -> Self {
-        let mut starts = vec![0_u32; rows + 1];
-        for (row, _) in pairs.clone() {
-            starts[row as usize + 1] += 1;
-        }
-        for row in 0..rows {
-            starts[row + 1] += starts[row];
-        }
-        let mut next = starts.clone();
-        let mut items = vec![T::default(); *starts.last().unwrap_or(&0) as usize];
-        for (row, item) in pairs {
-            let place = &mut next[row as usize];
-            items[*place as usize] = item;
-            *place += 1;
-        }
-        Self { starts, items }
-    }
-}
-
-impl<T> Rows<T> {
-    /// Adds to the row that is not yet closed.
-    fn push(&mut self, item: T) {
-        self.items.push(item);
-    }
-
-    /// Ends a row.
-    fn close(&mut self) {
-        self.starts.push(self.items.len() as u32);
-    }
-
-    /// Ends a row in ascending order.
-    fn close_sorted(&mut self)
-    where
-        T: Ord,
-    {
-        let start = *self.starts.last().expect("there is always a first") as usize;
-        self.items[start..].sort_unstable();
-        self.close();
-    }
-
-    fn open_row(&self) -> &[T] {
-        &self.items[*self.starts.last().expect("there is always a first") as usize..]
-    }
-
-    /// The items of a row.
-    pub(super) fn row(&self, row: u32) -> &[T] {
-        let row = row as usize;
-        &self.items[self.starts[row] as usize..self.starts[row + 1] as usize]
-    }
-
-    /// How many items there are.
-    pub(super) fn total(&self) -> usize {
-        self.items.len()
-    }
 }
 
 /// The order in which transactions appended to a list.

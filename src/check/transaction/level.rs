@@ -1,6 +1,7 @@
 //! The levels of isolation whose decision needs the order of versions, and the graph of each.
 
-use crate::check::transaction::evidence::{Evidence, INITIAL, NONE, Rows};
+use crate::check::transaction::evidence::{Evidence, INITIAL, NONE};
+use crate::check::transaction::rows::Rows;
 use crate::check::{Edge, Property};
 use crate::graph::Arc;
 

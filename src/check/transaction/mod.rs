@@ -32,6 +32,7 @@ mod noncyclic;
 mod parallel;
 mod polygraph;
 mod pruning;
+mod rows;
 mod skew;
 mod unseen;
 mod unserial;

@@ -7,7 +7,8 @@
 //! `wr`.
 
 use crate::check::transaction::certificate::Placed;
-use crate::check::transaction::evidence::{Evidence, INITIAL, NONE, Rows};
+use crate::check::transaction::evidence::{Evidence, INITIAL, NONE};
+use crate::check::transaction::rows::Rows;
 use crate::graph::Graph;
 
 /// A cycle with one `rw` that an order of writers leads to.

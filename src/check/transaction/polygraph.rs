@@ -15,10 +15,11 @@ use rustc_hash::FxHashMap;
 
 use crate::check::transaction::acyclicity::{Acyclic, Choice, Theorem};
 use crate::check::transaction::certificate::{Pair, by_return, contradictions, guess, replayed};
-use crate::check::transaction::evidence::{Evidence, INITIAL, Rows};
+use crate::check::transaction::evidence::{Evidence, INITIAL};
 use crate::check::transaction::level::{Known, Level, Model};
 use crate::check::transaction::parallel;
 use crate::check::transaction::pruning::Pruning;
+use crate::check::transaction::rows::Rows;
 use crate::graph::{CycleSpec, Graph, components, shortest_cycle};
 
 /// What became of a question.

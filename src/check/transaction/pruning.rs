@@ -12,8 +12,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::check::Edge;
 use crate::check::transaction::certificate::{by_return, guess};
-use crate::check::transaction::evidence::{Evidence, Rows};
+use crate::check::transaction::evidence::Evidence;
 use crate::check::transaction::level::Model;
+use crate::check::transaction::rows::Rows;
 use crate::graph::{Arc, CycleSpec, Graph, components, shortest_cycle};
 
 /// No more memory than this for who leads to whom, in words of 64 nodes: 64 MiB.
