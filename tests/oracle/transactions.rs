@@ -312,10 +312,12 @@ impl<'p> Oracle<'p> {
         self.committed.iter().filter(ok).any(|at| {
             self.all[*at].reads().any(|(key, saw)| {
                 saw.iter().any(|value| self.writer(key, *value).is_none())
-                    || saw.last().is_some_and(|last| {
-                        let writer = self.writer(key, *last).expect("checked above");
-                        writer != *at && self.final_writes(writer)[&key] != *last
-                    })
+                    || saw
+                        .iter()
+                        .map(|value| (self.writer(key, *value).expect("checked above"), value))
+                        // What it appended itself it appended to what others had left.
+                        .rfind(|(writer, _)| writer != at)
+                        .is_some_and(|(writer, last)| self.final_writes(writer)[&key] != *last)
             })
         })
     }
