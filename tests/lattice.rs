@@ -135,9 +135,11 @@ fn is_exempt(history: &History, stronger: Property, weaker: Property) -> bool {
         // CC may explain each read in another order. A transaction of several writes brings what the
         // session did not read into view, and so one order by itself into conflict with the next.
         (P::Cc, P::Ryw) => history.txns().any(writes_several_values),
-        // For operations on single keys, says the specification: coherence looks at each key alone
-        // and does not see that a session reads one key anew and another stale at once.
-        (P::Coh, P::Mr | P::Ryw | P::Mw) => history.txns().any(touches_several_keys),
+        // For operations on single keys, says the specification: coherence and regularity look at each
+        // key alone and do not see that a session reads one key anew and another stale at once.
+        (P::Coh, P::Mr | P::Ryw | P::Mw) | (P::Reg, P::Ryw) => {
+            history.txns().any(touches_several_keys)
+        }
         _ => false,
     }
 }

@@ -214,41 +214,33 @@ fn random_history(seed: u64) -> History {
     }
 }
 
-/// Kinds of anomalies some witnesses of which hold more than they need. Mostly the rest is violated
-/// for another reason than the one told, or an operation stands for what could have excused the
-/// violation and did not (an indeterminate take, a release, the other increments), or a search that
-/// found no order was cut short before every write was tried.
+/// Kinds of anomalies of which more than one witness in fifty holds more than it needs. Mostly the rest
+/// is violated for another reason than the one told, or an operation stands for what could have excused
+/// the violation and did not (an indeterminate take, a release, the other increments).
 const NOT_MINIMAL: &[&str] = &[
     "incompatible-order",
     "incompatible-sets",
-    "irregular-read",
-    "lost-element",
     "lost-update",
     "lost-write",
     "misordered-writes",
     "new-old-inversion",
     "nonadjacent-anti-dependencies",
-    "order-against-session",
     "overwritten-read",
     "read-skew",
     "split-brain",
-    "stale-element",
-    "stale-read",
-    "thin-air-read",
     "unexplained-level",
     "unseen-write",
-    "write-co-init-read",
     "write-co-read",
-    "write-hb-init-read",
 ];
 
-/// Prints a tally, and asserts that every witness is a proof, and minimal unless it is listed.
+/// Prints a tally, and asserts that every witness is a proof, and that nearly all of each kind are minimal
+/// unless it is listed.
 fn judge(tally: &Tally) -> u64 {
     let mut wrong = Vec::new();
     for ((property, kind), [seen, loose, unproven]) in &tally.0 {
         println!("{} {kind}: {seen} witnesses, {loose} not minimal", property.id());
         let listed = NOT_MINIMAL.contains(kind);
-        if *unproven > 0 || *loose > 0 && !listed {
+        if *unproven > 0 || *loose > 1 + seen / 50 && !listed {
             wrong.push((property.id(), kind, loose, unproven));
         }
     }
