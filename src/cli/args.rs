@@ -51,6 +51,9 @@ pub(crate) enum Command {
     Survey(SurveyArgs),
     /// Make a run or a history that violates a property smaller while it still does
     Shrink(ShrinkArgs),
+    /// Run an embedded store as a real HTTP cluster on loopback, one port a node
+    #[cfg(feature = "live")]
+    Serve(ServeArgs),
     /// Undo every fault that a run of a live target left behind
     Heal(HealArgs),
 }
@@ -276,12 +279,39 @@ pub(crate) enum Catalogue {
 #[derive(Debug, Args)]
 pub(crate) struct LintArgs {
     /// Workload files, scenarios, or target files (those with an `adapter`)
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "adapter", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+
+    /// A command of your own that speaks for a store: does it keep to workloads/targets/process.md?
+    #[arg(long, value_name = "COMMAND", conflicts_with = "files")]
+    pub(crate) adapter: Option<String>,
+
+    /// What that command is told of its node [default: a file among the temporary ones]
+    #[arg(long, value_name = "ADDRESS", requires = "adapter")]
+    pub(crate) address: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct HealArgs {
     /// The directory of the run, or its faults.jsonl
     pub(crate) run: PathBuf,
+}
+
+#[cfg(feature = "live")]
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The embedded store; rashomon list stores
+    pub(crate) store: String,
+
+    /// An option of the store: replication=sync
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// The port of the first node, the others follow; 0: free ones
+    #[arg(long, value_name = "PORT", default_value_t = 7001)]
+    pub(crate) port: u16,
+
+    /// The seed of the store's random choices
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
 }

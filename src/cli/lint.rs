@@ -11,6 +11,9 @@ use crate::cli::terminal::complain;
 use crate::workload::{Scenario, Workload};
 
 pub(crate) fn lint(args: &LintArgs) -> Result<Exit, Failure> {
+    if let Some(command) = &args.adapter {
+        return lint_adapter(command, args.address.as_deref());
+    }
     let mut bad = 0;
     for path in &args.files {
         match lint_file(path) {
@@ -56,4 +59,33 @@ fn lint_target(name: &str, text: &str) -> Result<(), String> {
 #[cfg(not(feature = "live"))]
 fn lint_target(name: &str, _text: &str) -> Result<(), String> {
     Err(format!("{name}: this build has no live targets; build with the feature `live`"))
+}
+
+/// Drives a command through the cases of the `process` protocol.
+#[cfg(feature = "live")]
+fn lint_adapter(command: &str, address: Option<&str>) -> Result<Exit, Failure> {
+    let own = std::env::temp_dir().join(format!("rashomon-lint-{}", std::process::id()));
+    let address = address.map_or_else(|| own.display().to_string(), str::to_owned);
+    let came = crate::target::conformance(command, &address).map_err(Failure::target);
+    // Whatever the command made of its address, if it is a file.
+    let _ = fs::remove_file(&own);
+    let came = came?;
+    for kept in &came.kept {
+        println!("ok    {kept}");
+    }
+    for broken in &came.broken {
+        println!("wrong {broken}");
+    }
+    match came.broken.len() {
+        0 => Ok(Exit::Holds),
+        count => {
+            let all = count + came.kept.len();
+            Err(Failure::bad_input(format!("{count} of {all} cases go wrong")))
+        }
+    }
+}
+
+#[cfg(not(feature = "live"))]
+fn lint_adapter(_command: &str, _address: Option<&str>) -> Result<Exit, Failure> {
+    Err(Failure::bad_input("this build has no live targets; build with the feature `live`"))
 }

@@ -31,7 +31,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
         Catalogue::Anomalies => properties(true, Path::new("workloads")),
         Catalogue::Assumptions => assumptions(),
         Catalogue::Faults => named(&FAULTS),
-        Catalogue::Adapters => named(ADAPTERS),
+        Catalogue::Adapters => adapters(),
         Catalogue::Formats => {
             Format::all().map(|format| entry(format.name(), format.about())).collect()
         }
@@ -82,10 +82,15 @@ const FAULTS: [(&str, &str); 7] = [
     ("…", "any other name is a pair of commands of the target file: inject and undo"),
 ];
 
-const ADAPTERS: &[(&str, &str)] = &[
-    ("sim", "an embedded store under virtual time; the default of every workload"),
-    ("http", "any store with an HTTP interface, described by a target file"),
-];
+/// Who may speak to a store.
+fn adapters() -> Vec<Entry> {
+    let simulated = "an embedded store under virtual time; the default of every workload";
+    #[cfg(feature = "live")]
+    let live = crate::target::AdapterKind::all().map(|kind| entry(kind.name(), kind.about()));
+    #[cfg(not(feature = "live"))]
+    let live = std::iter::empty();
+    std::iter::once(entry("sim", simulated)).chain(live).collect()
+}
 
 fn entry(name: &str, about: &str) -> Entry {
     Entry { name: name.to_owned(), about: about.to_owned(), more: json!({}) }

@@ -16,6 +16,8 @@ mod list;
 mod progress;
 mod run;
 mod scenario;
+#[cfg(feature = "live")]
+mod serve;
 mod shrink;
 mod survey;
 mod terminal;
@@ -49,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Lint(args) => lint::lint(args),
         Command::Survey(args) => survey::survey(args, &terminal),
         Command::Shrink(args) => shrink::shrink(args, &terminal),
+        #[cfg(feature = "live")]
+        Command::Serve(args) => serve::serve(args),
         Command::Heal(args) => heal::heal(args),
     };
     let exit = result.unwrap_or_else(|Failure { exit, message }| {

@@ -7,6 +7,8 @@ mod excerpt;
 mod journal;
 mod parallel;
 mod save;
+#[cfg(feature = "live")]
+mod serve;
 mod shrink;
 mod survey;
 mod sweep;
@@ -16,6 +18,8 @@ pub use drive::{DriveError, Driven, drive};
 pub use excerpt::excerpt;
 pub use journal::Journal;
 pub use save::RunDirectory;
+#[cfg(feature = "live")]
+pub use serve::serve;
 pub use shrink::{Shrunk, shrink};
 pub use survey::{Seeds, runs, survey};
 pub use sweep::{Knob, sweep};

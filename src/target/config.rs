@@ -14,7 +14,14 @@ use toml::Spanned;
 
 use crate::model::{Function, Value, nearest};
 use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
+use crate::target::stores::{
+    AdapterKind, Addresses, NatsOptions, ProcessOptions, RedisOptions, SqlOptions,
+    TarantoolOptions, ZookeeperOptions,
+};
 use crate::target::template::{Placeholder, Template};
+
+/// What is wrong, and where in the text.
+type Complaint = (Range<usize>, String);
 
 /// A target file, read and checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,9 +33,9 @@ pub struct TargetConfig {
     #[serde(default)]
     pub about: String,
     /// Who speaks to it.
-    pub adapter: Adapter,
-    /// The base address of each node.
-    nodes: BTreeMap<String, BaseUrl>,
+    pub adapter: AdapterKind,
+    /// The address of each node: `http://host:port` for `http`, `host:port` for the other stores.
+    nodes: BTreeMap<String, Spanned<String>>,
     /// How long an operation may take before it is given up; 1 s if not said.
     #[serde(default)]
     pub timeout: Patience<1_000>,
@@ -38,16 +45,30 @@ pub struct TargetConfig {
     /// They are written to the fault journal: no place for secrets.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// At which node what is routed to a given node is done.
+    #[serde(default)]
+    pub follow: Follow,
+    /// How often the nodes are asked who leads; 250 ms if not said.
+    #[serde(default)]
+    pub(super) primary_refresh: Patience<250>,
     /// Headers of every request; `${env:NAME}` is filled in when the target is opened.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Spanned<Template>>,
     /// How a node says that it is ready.
     pub(super) ready: Option<Ready>,
     /// How a node says that it is the primary.
-    pub(super) primary: Option<PrimaryQuestion>,
+    pub(super) primary: Option<Spanned<PrimaryQuestion>>,
     /// How each operation is asked.
     #[serde(default)]
     pub(super) operation: BTreeMap<OperationName, HttpOperation>,
+    /// The options of the adapter of that name.
+    pub(super) redis: Option<Spanned<RedisOptions>>,
+    pub(super) postgres: Option<Spanned<SqlOptions>>,
+    pub(super) mysql: Option<Spanned<SqlOptions>>,
+    pub(super) tarantool: Option<Spanned<TarantoolOptions>>,
+    pub(super) zookeeper: Option<Spanned<ZookeeperOptions>>,
+    pub(super) nats: Option<Spanned<NatsOptions>>,
+    pub(super) process: Option<Spanned<ProcessOptions>>,
     /// How each fault is injected and undone.
     #[serde(default)]
     pub(super) fault: BTreeMap<String, FaultCommands>,
@@ -78,12 +99,15 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Who speaks to a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// At which node an operation is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Adapter {
-    /// Requests by template, answers by rule.
-    Http,
+pub enum Follow {
+    /// The one that the workload's routing says.
+    #[default]
+    Given,
+    /// What writes, at the one that is believed to be the primary; what only reads, as routed.
+    Primary,
 }
 
 /// One kind of operation over HTTP.
@@ -105,6 +129,7 @@ pub(super) struct HttpOperation {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ready {
+    #[serde(default = "root")]
     pub path: String,
     /// The first that matches must say `ok`; any answer will do where there are none.
     #[serde(default)]
@@ -112,6 +137,10 @@ pub(super) struct Ready {
     /// How long to wait for it.
     #[serde(default)]
     pub within: Patience<10_000>,
+}
+
+fn root() -> String {
+    "/".to_owned()
 }
 
 /// How a node is asked whether it is the primary: it is if the first rule that matches says `ok`.
@@ -168,24 +197,6 @@ macro_rules! from_text {
 }
 
 from_text! {
-    /// `http://host:port` with an optional path, without a slash at its end.
-    struct BaseUrl(String) = |text| {
-        let url = reqwest::Url::parse(&text).map_err(|error| format!("{text}: {error}"))?;
-        if url.scheme() != "http" {
-            return Err(format!("{text}: expected http://…; there is no TLS here"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            // The message leaves out the address: it has a secret in it.
-            return Err("an address must hold no user and password; put a header \
-                        with ${env:NAME} into [headers]".to_owned());
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(format!("{text}: expected an address without `?` and `#`"));
-        }
-        Ok(text.trim_end_matches('/').to_owned())
-    }
-}
-from_text! {
     /// A JSON pointer (RFC 6901): empty for the whole document.
     pub(super) struct Pointer(String) = |text| {
         if text.is_empty() || text.starts_with('/') {
@@ -199,6 +210,34 @@ from_text! {
         const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
         if METHODS.contains(&&*text) { Ok(text) } else { Err(unknown("method", &text, METHODS)) }
     }
+}
+
+/// `http://host:port` with an optional path, without a slash at its end.
+fn base_url(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).map_err(|error| format!("{text}: {error}"))?;
+    if url.scheme() != "http" {
+        return Err(format!("{text}: expected http://…; there is no TLS here"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        // The message leaves out the address: it has a secret in it.
+        let message = "an address must hold no user and password; put a header with ${env:NAME} \
+                       into [headers]";
+        return Err(message.to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("{text}: expected an address without `?` and `#`"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// `host:port`.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let split = text.rsplit_once(':');
+    let sound = split.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(['/', '@']) && port.parse::<u16>().is_ok()
+    });
+    // The message leaves out the text: it may have a secret in it.
+    if sound { Ok(text.to_owned()) } else { Err("expected an address like 10.0.0.1:6379".into()) }
 }
 
 /// A time that is waited at most, written `500ms` or `10s`; `DEFAULT` milliseconds if not said.
@@ -299,20 +338,72 @@ impl TargetConfig {
             let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
             ConfigError { file: file.to_owned(), line, column, message }
         };
-        let config: Self = toml::from_str(text).map_err(|toml| {
+        let mut config: Self = toml::from_str(text).map_err(|toml| {
             let message = toml.message();
             let hint = suggestion(message)
                 .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             error(toml.span(), format!("{message}{hint}"))
         })?;
         config.validate().map_err(|(span, message)| error(Some(span), message))?;
+        config.settle_addresses().map_err(|(span, message)| error(Some(span), message))?;
         if config.nodes.is_empty() {
             return Err(error(None, "no nodes; expected [nodes] with one address each".to_owned()));
         }
         Ok(config)
     }
 
-    fn validate(&self) -> Result<(), (Range<usize>, String)> {
+    /// Puts every address into the form its adapter expects.
+    fn settle_addresses(&mut self) -> Result<(), Complaint> {
+        for address in self.nodes.values_mut() {
+            let settled = match self.adapter.addresses() {
+                Addresses::Url => base_url(address.get_ref()),
+                Addresses::HostAndPort => host_and_port(address.get_ref()),
+                Addresses::Any => Ok(address.get_ref().clone()),
+            };
+            *address.get_mut() = settled.map_err(|message| (address.span(), message))?;
+        }
+        Ok(())
+    }
+
+    /// What is only for an adapter that this target does not have.
+    fn foreign_section(&self) -> Option<Complaint> {
+        use AdapterKind as A;
+        let http = [
+            ("headers", self.headers.values().next().map(Spanned::span)),
+            ("operation", self.operation.values().next().map(|one| one.path.span())),
+            ("primary", self.primary.as_ref().map(Spanned::span)),
+        ];
+        let own = [
+            (A::Redis, self.redis.as_ref().map(Spanned::span)),
+            (A::Postgres, self.postgres.as_ref().map(Spanned::span)),
+            (A::Mysql, self.mysql.as_ref().map(Spanned::span)),
+            (A::Tarantool, self.tarantool.as_ref().map(Spanned::span)),
+            (A::Zookeeper, self.zookeeper.as_ref().map(Spanned::span)),
+            (A::Nats, self.nats.as_ref().map(Spanned::span)),
+            (A::Process, self.process.as_ref().map(Spanned::span)),
+        ];
+        let of_http = http.into_iter().map(|(name, span)| (A::Http, name, span));
+        let all = of_http.chain(own.into_iter().map(|(kind, span)| (kind, kind.name(), span)));
+        let mut foreign = all.filter(|(kind, ..)| *kind != self.adapter);
+        foreign.find_map(|(kind, section, span)| {
+            let (kind, own) = (kind.name(), self.adapter.name());
+            let message =
+                format!("[{section}] is for adapter = \"{kind}\", and this target has \"{own}\"");
+            Some((span?, message))
+        })
+    }
+
+    fn validate(&self) -> Result<(), Complaint> {
+        if let Some(foreign) = self.foreign_section() {
+            return Err(foreign);
+        }
+        if self.adapter == AdapterKind::Process && self.process.is_none() {
+            let message = "adapter = \"process\" needs a section [process] with its `command`";
+            return Err((0..0, message.to_owned()));
+        }
+        for sql in [&self.postgres, &self.mysql].into_iter().flatten() {
+            sql.get_ref().validate().map_err(|message| (sql.span(), message))?;
+        }
         for header in self.headers.values() {
             for placeholder in header.get_ref().placeholders() {
                 if !matches!(placeholder, Placeholder::Environment(_)) {
@@ -348,7 +439,7 @@ impl TargetConfig {
             }
             validate_rules(&operation.answer)?;
         }
-        validate_rules(self.primary.as_ref().map_or(&[], |question| &question.answer))?;
+        validate_rules(self.primary.as_ref().map_or(&[], |question| &question.get_ref().answer))?;
         validate_rules(self.ready.as_ref().map_or(&[], |ready| &ready.answer))
     }
 
@@ -356,15 +447,20 @@ impl TargetConfig {
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = (Arc<str>, &str)> {
         let mut nodes: Vec<_> = self.nodes.iter().collect();
         nodes.sort_by_key(|(name, _)| (name.len(), *name));
-        nodes.into_iter().map(|(name, url)| (Arc::from(name.as_str()), url.as_str()))
+        nodes.into_iter().map(|(name, url)| (Arc::from(name.as_str()), url.get_ref().as_str()))
     }
 
     /// The functions it knows how to ask for.
     pub fn functions(&self) -> impl Iterator<Item = Function> {
-        self.operation.keys().filter_map(|name| match name {
+        let described = self.operation.keys().filter_map(|name| match name {
             OperationName::Function(function) => Some(*function),
             OperationName::CasAbsent | OperationName::Final => None,
-        })
+        });
+        let known = match (&self.process, self.adapter.functions()) {
+            (Some(process), _) => process.get_ref().functions.clone(),
+            (None, known) => known.to_vec(),
+        };
+        described.chain(known)
     }
 
     /// The names of the faults it knows how to inject.
@@ -380,7 +476,7 @@ impl TargetConfig {
         let millis = self.timeout.0.as_millis() as i64;
         map(vec![
             (text("name"), text(&self.name)),
-            (text("adapter"), text("http")),
+            (text("adapter"), text(self.adapter.name())),
             (text("nodes"), map(nodes)),
             (text("timeout-ms"), Value::Int(millis)),
             (text("faults"), Value::list(self.faults().map(text))),

@@ -30,10 +30,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
 use toml::Spanned;
 
-use crate::model::{Function, Invocation, Mop, Op, Outcome, Value};
+use crate::model::{Function, Invocation, Mop, Op, Outcome, Process, Value};
 use crate::target::answer::{Rule, Verdict};
-use crate::target::client::{Answer, Answering, Client, Factory, unanswered};
+use crate::target::client::{Answer, Answering, Client, unanswered};
 use crate::target::config::{self, HttpOperation, OperationName, PrimaryQuestion, TargetConfig};
+use crate::target::stores::{Adapter, Asking, Probe};
 use crate::target::template::{Placeholder, Template};
 
 /// The answer to a request is read up to this length.
@@ -49,6 +50,23 @@ pub(super) struct HttpAdapter {
     connect_timeout: Duration,
     /// What `${run}` stands for.
     run: String,
+    /// How a node says that it is ready, and that it is the primary.
+    ready: (String, Vec<Rule>),
+    primary: Option<PrimaryQuestion>,
+}
+
+impl Adapter for HttpAdapter {
+    fn client(self: Arc<Self>, _: Process, node: &Arc<str>) -> Result<Box<dyn Client>, String> {
+        Ok(Box::new(self.connect(node)?))
+    }
+
+    fn probe(self: Arc<Self>, node: &Arc<str>) -> Result<Box<dyn Probe>, String> {
+        Ok(Box::new(self.connect(node)?))
+    }
+
+    fn knows_primaries(&self) -> bool {
+        self.primary.is_some()
+    }
 }
 
 impl HttpAdapter {
@@ -81,6 +99,13 @@ impl HttpAdapter {
             headers.insert(header, value);
         }
         secrets.retain(|secret| !secret.is_empty());
+        let ready = config.ready.as_ref().map_or_else(
+            || ("/".to_owned(), Vec::new()),
+            |ready| {
+                let rules = ready.answer.iter().map(Spanned::get_ref).cloned();
+                (ready.path.clone(), rules.collect())
+            },
+        );
         let urls = config.nodes().map(|(name, url)| (name, url.to_owned())).collect();
         Ok(Self {
             operations: config.operation.clone(),
@@ -89,17 +114,13 @@ impl HttpAdapter {
             secrets,
             connect_timeout: config.connect_timeout(),
             run: name_of_run(),
+            ready,
+            primary: config.primary.as_ref().map(|question| question.get_ref().clone()),
         })
     }
 
-    /// Opens clients.
-    pub(super) fn factory(self: &Arc<Self>) -> Factory {
-        let adapter = self.clone();
-        Box::new(move |_, node| Ok(Box::new(adapter.client(node)?)))
-    }
-
-    /// The client of one process at one node, with a connection of its own.
-    pub(super) fn client(self: &Arc<Self>, node: &Arc<str>) -> Result<HttpClient, String> {
+    /// Whoever asks one node, with a connection of its own.
+    fn connect(self: Arc<Self>, node: &Arc<str>) -> Result<HttpClient, String> {
         let url = self.urls.get(node).ok_or_else(|| format!("no node is called {node}"))?;
         let client = reqwest::Client::builder()
             .default_headers(self.headers.clone())
@@ -111,7 +132,8 @@ impl HttpAdapter {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| self.told(&error))?;
-        Ok(HttpClient { adapter: self.clone(), client, node: node.clone(), url: url.clone() })
+        let url = url.clone();
+        Ok(HttpClient { adapter: self, client, node: node.clone(), url })
     }
 
     /// What an answer means: the first rule that matches decides.
@@ -173,8 +195,8 @@ impl HttpAdapter {
     }
 }
 
-/// One process at one node.
-pub(super) struct HttpClient {
+/// One process at one node, or whoever asks how that node is.
+struct HttpClient {
     adapter: Arc<HttpAdapter>,
     client: reqwest::Client,
     node: Arc<str>,
@@ -279,17 +301,19 @@ impl HttpClient {
     }
 
     /// Whether the node says that it is the primary.
-    pub(super) async fn leads(&self, question: &PrimaryQuestion) -> bool {
+    async fn leads(&self) -> Option<u64> {
+        let question = self.adapter.primary.as_ref()?;
         let request = self.plain_request(&question.method, &question.path, question.body.clone());
-        let Ok(request) = request else { return false };
-        let Ok((status, body)) = self.exchange(request).await else { return false };
+        let (status, body) = self.exchange(request.ok()?).await.ok()?;
         let json = serde_json::from_slice(&body).ok();
         let mut rules = question.answer.iter().map(Spanned::get_ref);
-        rules.find(|rule| rule.matches(status, json.as_ref())).is_some_and(|r| r.is == Verdict::Ok)
+        let rule = rules.find(|rule| rule.matches(status, json.as_ref()))?;
+        (rule.is == Verdict::Ok).then_some(0)
     }
 
     /// Whether the node answers the question of `[ready]`; without one, anything at all.
-    pub(super) async fn ready(&self, path: &str, rules: &[Rule]) -> Result<(), String> {
+    async fn ready(&self) -> Result<(), String> {
+        let (path, rules) = &self.adapter.ready;
         let url = Url::parse(&format!("{}{path}", self.url)).map_err(|error| error.to_string())?;
         let exchange = self.exchange(Request::new(Method::GET, url)).await;
         let (status, body) = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
@@ -302,6 +326,16 @@ impl HttpClient {
     }
 }
 
+impl Probe for HttpClient {
+    fn ready(&mut self) -> Asking<'_, Result<(), String>> {
+        Box::pin(Self::ready(self))
+    }
+
+    fn leads(&mut self) -> Asking<'_, Option<u64>> {
+        Box::pin(Self::leads(self))
+    }
+}
+
 /// Where an exchange broke: before anything of the request was sent, or perhaps after.
 enum Broken {
     Before(String),
@@ -310,7 +344,7 @@ enum Broken {
 
 /// Now, in nanoseconds since 1970, in twelve digits of base 36. Twelve is a multiple of three: in
 /// base64 it has no padding and another base64 text may follow.
-fn name_of_run() -> String {
+pub(super) fn name_of_run() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut rest = since.as_nanos() as u64;
     let mut digits = [b'0'; 12];

@@ -29,6 +29,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::model::{Action, ClientEvent, Event, Invocation, Kind, Nanos, Outcome, Process, What};
 use crate::target::client::{Answer, Client, Factory, unanswered};
+use crate::target::config::Follow;
 use crate::target::exec::Injector;
 use crate::target::{Target, TargetError};
 
@@ -45,6 +46,7 @@ pub struct LiveTarget {
     /// How many invocations have not come out of `advance`.
     under_way: usize,
     injector: Option<Injector>,
+    follow: Follow,
     /// Who was last seen to lead.
     primary: Arc<Mutex<Option<Arc<str>>>>,
     closed: bool,
@@ -84,6 +86,7 @@ impl LiveTarget {
             complete,
             under_way: 0,
             injector: None,
+            follow: Follow::Given,
             primary: Arc::default(),
             closed: false,
             runtime,
@@ -93,6 +96,12 @@ impl LiveTarget {
     /// The same target with faults. They are undone when it is closed or dropped.
     pub(super) fn with_faults(mut self, injector: Injector) -> Self {
         self.injector = Some(injector);
+        self
+    }
+
+    /// The same target whose clients go there.
+    pub(super) fn following(mut self, follow: Follow) -> Self {
+        self.follow = follow;
         self
     }
 
@@ -114,12 +123,18 @@ impl LiveTarget {
     fn invoke(&mut self, invocation: &Invocation) -> Result<(), TargetError> {
         let mut invocation = invocation.clone();
         let process = invocation.process;
-        let node = match &invocation.node {
+        if let Some(name) = &invocation.node
+            && !self.nodes.contains(name)
+        {
+            return Err(TargetError::Unusable(format!("no node is called {name}")));
+        }
+        let moves = self.follow == Follow::Primary && invocation.op.writes();
+        let given = invocation.node.take();
+        let stays = given.clone().filter(|_| !moves || invocation.is_final);
+        let node = stays.or_else(|| self.primary()).or(given).unwrap_or_else(|| {
             // No primary is known: processes spread over the nodes.
-            None => self.nodes[process.0 as usize % self.nodes.len()].clone(),
-            Some(name) if self.nodes.contains(name) => name.clone(),
-            Some(name) => return Err(TargetError::Unusable(format!("no node is called {name}"))),
-        };
+            self.nodes[process.0 as usize % self.nodes.len()].clone()
+        });
         invocation.node = Some(node);
         self.under_way += 1;
         let refused = match self.tasks.get(&process) {

@@ -26,13 +26,15 @@ mod open;
 #[cfg(feature = "live")]
 mod shell;
 #[cfg(feature = "live")]
+mod stores;
+#[cfg(feature = "live")]
 mod template;
 mod traits;
 
 #[cfg(feature = "live")]
 pub use client::{Answer, Answering, Client, Factory, unanswered};
 #[cfg(feature = "live")]
-pub use config::{Adapter, ConfigError, Patience, TargetConfig};
+pub use config::{ConfigError, Follow, Patience, TargetConfig};
 #[cfg(feature = "live")]
 pub use faults::{FaultJournal, Outstanding, heal};
 #[cfg(feature = "live")]
@@ -41,4 +43,6 @@ pub use live::LiveTarget;
 pub use open::{FAULT_JOURNAL, open};
 #[cfg(feature = "live")]
 pub use shell::ShellCommand;
+#[cfg(feature = "live")]
+pub use stores::{AdapterKind, Conformance, conformance};
 pub use traits::{Target, TargetError};

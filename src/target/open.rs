@@ -6,19 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use toml::Spanned;
+use tokio::task::JoinSet;
 
-use crate::target::answer::Rule;
-use crate::target::config::{Patience, PrimaryQuestion, TargetConfig};
+use crate::target::client::Factory;
+use crate::target::config::{Patience, TargetConfig};
 use crate::target::exec::Injector;
-use crate::target::http::{HttpAdapter, HttpClient};
+use crate::target::stores::{Adapter, Probe, adapter};
 use crate::target::{FaultJournal, LiveTarget, Target, TargetError};
 
 /// The name of the fault journal in the directory of a run.
 pub const FAULT_JOURNAL: &str = "faults.jsonl";
-
-/// How often the nodes are asked who leads.
-const ASK_FOR_PRIMARY: Duration = Duration::from_millis(250);
 
 /// How long to wait before a node is asked again whether it is ready.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -37,7 +34,7 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
         .map(|(name, value)| (name.clone(), surrounding(name).unwrap_or_else(|| value.clone())))
         .collect();
     let look_up = |name: &str| environment.get(name).cloned().or_else(|| surrounding(name));
-    let adapter = Arc::new(HttpAdapter::new(config, look_up).map_err(unusable)?);
+    let adapter = adapter(config, look_up).map_err(unusable)?;
     let directory = run_dir.map_or_else(temporary_directory, Path::to_owned);
     let journal = std::fs::create_dir_all(&directory)
         .and_then(|()| FaultJournal::create(&directory.join(FAULT_JOURNAL)))
@@ -51,21 +48,32 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
         temporary: run_dir.is_none().then_some(directory),
     };
     let nodes = config.nodes().map(|(name, _)| name).collect();
-    let target = LiveTarget::new(nodes, adapter.factory(), config.timeout.0)?;
+    let clients = adapter.clone();
+    let factory: Factory = Box::new(move |process, node| clients.clone().client(process, node));
+    let target = LiveTarget::new(nodes, factory, config.timeout.0)?.following(config.follow);
     let set_up = injector.set_up(config.setup.as_ref(), config.teardown.as_ref());
     let set_up = target.runtime().block_on(set_up);
     // From here on, dropping the target undoes what was set up.
     let target = target.with_faults(injector);
     set_up?;
-    target.runtime().block_on(all_ready(config, &adapter)).map_err(unusable)?;
-    if let Some(question) = &config.primary {
+    let mut probes = Vec::new();
+    for (name, _) in config.nodes() {
+        probes.push((name.clone(), adapter.clone().probe(&name).map_err(unusable)?));
+    }
+    target.runtime().block_on(all_ready(config, &mut probes)).map_err(unusable)?;
+    let mut watch = PrimaryWatch { probes, timeout: config.connect_timeout() };
+    let cell = target.primary_cell();
+    if adapter.knows_primaries() {
         // The first answer before the run, so that the first fault can be aimed.
-        let cell = target.primary_cell();
-        let watch = PrimaryWatch::new(question, config, &adapter).map_err(unusable)?;
         target.runtime().block_on(watch.ask(&cell));
+    }
+    let primary = target.primary_cell().lock().ok().and_then(|primary| primary.clone());
+    target.runtime().block_on(prepare(config, &*adapter, primary)).map_err(unusable)?;
+    if adapter.knows_primaries() {
+        let pause = config.primary_refresh.0;
         target.runtime().spawn(async move {
             loop {
-                tokio::time::sleep(ASK_FOR_PRIMARY).await;
+                tokio::time::sleep(pause).await;
                 watch.ask(&cell).await;
             }
         });
@@ -73,52 +81,53 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
     Ok(Box::new(target.started_now()))
 }
 
-/// Asks the nodes in turn who leads, on connections of its own.
+/// The nodes, and who asks each of them.
+type Probes = Vec<(Arc<str>, Box<dyn Probe>)>;
+
+/// Asks all nodes who leads, on connections of its own.
 struct PrimaryWatch {
-    question: PrimaryQuestion,
-    nodes: Vec<(Arc<str>, HttpClient)>,
+    probes: Probes,
     timeout: Duration,
 }
 
 impl PrimaryWatch {
-    fn new(
-        question: &PrimaryQuestion,
-        config: &TargetConfig,
-        adapter: &Arc<HttpAdapter>,
-    ) -> Result<Self, String> {
-        let client = |(name, _)| Ok((Arc::clone(&name), adapter.client(&name)?));
-        let nodes = config.nodes().map(client).collect::<Result<_, String>>()?;
-        Ok(Self { question: question.clone(), nodes, timeout: config.connect_timeout() })
-    }
-
-    /// Where nobody says that it leads, the last who did is still believed to. A deposed node may
-    /// say so for a while: it is a belief, good enough to aim at.
-    async fn ask(&self, cell: &Mutex<Option<Arc<str>>>) {
-        for (name, client) in &self.nodes {
-            let answer = tokio::time::timeout(self.timeout, client.leads(&self.question)).await;
-            if answer == Ok(true) {
-                if let Ok(mut primary) = cell.lock() {
-                    *primary = Some(name.clone());
-                }
-                return;
+    /// Of several who say that they lead, the one of the highest term does, of equals the first.
+    /// Where nobody says so, the last who did is still believed to. A deposed node may say so for a
+    /// while: it is a belief, good enough to aim at.
+    async fn ask(&mut self, cell: &Mutex<Option<Arc<str>>>) {
+        let mut asked = JoinSet::new();
+        for (at, (name, mut probe)) in std::mem::take(&mut self.probes).into_iter().enumerate() {
+            let limit = self.timeout;
+            asked.spawn(async move {
+                let term = tokio::time::timeout(limit, probe.leads()).await.unwrap_or(None);
+                (at, term, name, probe)
+            });
+        }
+        let mut answers = asked.join_all().await;
+        answers.sort_by_key(|(at, ..)| *at);
+        let mut leader: Option<(u64, Arc<str>)> = None;
+        for (_, term, name, probe) in answers {
+            if let Some(term) = term
+                && leader.as_ref().is_none_or(|(highest, _)| term > *highest)
+            {
+                leader = Some((term, name.clone()));
             }
+            self.probes.push((name, probe));
+        }
+        if let (Some((_, name)), Ok(mut primary)) = (leader, cell.lock()) {
+            *primary = Some(name);
         }
     }
 }
 
-async fn all_ready(config: &TargetConfig, adapter: &Arc<HttpAdapter>) -> Result<(), String> {
-    let ready = config.ready.as_ref();
-    let path = ready.map_or("/", |ready| &ready.path);
-    let rules = ready.map_or(&[][..], |ready| &ready.answer);
-    let rules: Vec<Rule> = rules.iter().map(Spanned::get_ref).cloned().collect();
-    let within = ready.map_or(Patience::<10_000>::default(), |ready| ready.within).0;
+async fn all_ready(config: &TargetConfig, probes: &mut Probes) -> Result<(), String> {
+    let within = config.ready.as_ref().map_or(Patience::<10_000>::default(), |one| one.within).0;
     let deadline = tokio::time::Instant::now() + within;
-    for (name, url) in config.nodes() {
-        let client = adapter.client(&name)?;
+    for ((name, probe), (_, address)) in probes.iter_mut().zip(config.nodes()) {
         let mut last = "it does not answer".to_owned();
         let answered = async {
             loop {
-                match tokio::time::timeout(config.timeout.0, client.ready(path, &rules)).await {
+                match tokio::time::timeout(config.timeout.0, probe.ready()).await {
                     Ok(Ok(())) => break,
                     Ok(Err(why)) => last = why,
                     Err(_) => "it does not answer".clone_into(&mut last),
@@ -128,10 +137,26 @@ async fn all_ready(config: &TargetConfig, adapter: &Arc<HttpAdapter>) -> Result<
         };
         if tokio::time::timeout_at(deadline, answered).await.is_err() {
             let waited = within.as_millis();
-            return Err(format!("node {name} at {url} is not ready after {waited} ms: {last}"));
+            return Err(format!("node {name} at {address} is not ready after {waited} ms: {last}"));
         }
     }
     Ok(())
+}
+
+/// Makes what the adapter needs at the primary, or where none is known at the first node that lets it.
+async fn prepare(
+    config: &TargetConfig,
+    adapter: &dyn Adapter,
+    primary: Option<Arc<str>>,
+) -> Result<(), String> {
+    let mut failure = None;
+    for name in primary.into_iter().chain(config.nodes().map(|(name, _)| name)) {
+        match adapter.prepare(&name).await {
+            Ok(()) => return Ok(()),
+            Err(why) => failure = failure.or(Some(format!("node {name} is not prepared: {why}"))),
+        }
+    }
+    failure.map_or(Ok(()), Err)
 }
 
 /// A directory for a run that keeps no files: its faults must be journaled all the same.

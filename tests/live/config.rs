@@ -103,7 +103,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "adapter = \"http\"",
         "adapter = \"htpp\"",
-        "2:11: unknown variant `htpp`, expected `http`; did you mean `http`?",
+        "2:11: unknown variant `htpp`, expected one of `http`, `redis`,",
     ),
     ("undo = \"start\"\n", "", "20:1: missing field `undo`"),
     ("name = \"test\"", "name = \"test", "1:"),
@@ -120,11 +120,57 @@ fn a_mistake_is_told_with_its_place_and_its_mend() {
     }
 }
 
+/// A target of another adapter, and what is said of it.
+const OTHERS: &[(&str, &str)] = &[
+    ("adapter = \"reddis\"", "2:11: unknown variant `reddis`, expected one of"),
+    ("adapter = \"reddis\"", "; did you mean `redis`?"),
+    ("adapter = \"redis\"\n[redis]\nwiat = 1", "4:1: unknown field `wiat`, expected one of"),
+    ("adapter = \"redis\"\n[redis]\nwiat = 1", "; did you mean `wait`?"),
+    ("adapter = \"redis\"\n[redis]\nwait = { replicas = 300 }", "4:21: "),
+    ("adapter = \"redis\"\n[redis]\nwait = { replicas = 1, timeout = \"soon\" }", "no time limit"),
+    (
+        "adapter = \"redis\"\n[mysql]\n",
+        "3:1: [mysql] is for adapter = \"mysql\", and this target has \"redis\"",
+    ),
+    ("adapter = \"redis\"\n[headers]\nA = \"b\"", "[headers] is for adapter = \"http\""),
+    (
+        "adapter = \"postgres\"\n[postgres]\nisolation = \"serialisable\"",
+        "did you mean `serializable`?",
+    ),
+    ("adapter = \"postgres\"\n[postgres]\nupdate = \"atomc\"", "did you mean `atomic`?"),
+    ("adapter = \"mysql\"\n[mysql]\nsession = { \"a b\" = 1 }", "`a b` is no name of a variable"),
+    ("adapter = \"mysql\"\n[mysql]\nsession = { a = [1] }", "expected a text, a number"),
+    ("adapter = \"process\"", "needs a section [process]"),
+    (
+        "adapter = \"process\"\n[process]\ncommand = \"x\"\nfunctions = [\"raed\"]",
+        "did you mean `read`?",
+    ),
+    ("adapter = \"none\"\nfollow = \"primry\"", "did you mean `primary`?"),
+];
+
+#[test]
+fn options_of_other_adapters_are_checked() {
+    let nodes = "\n[nodes]\nn1 = \"127.0.0.1:10\"\n";
+    for (text, expected) in OTHERS {
+        let text = format!("name = \"test\"\n{text}{nodes}");
+        let error = TargetConfig::parse("bad.toml", &text).expect_err(&text).to_string();
+        assert!(error.starts_with("bad.toml:") && error.contains(expected), "{text}: {error}");
+    }
+    for address in ["127.0.0.1", "http://127.0.0.1:10", "user:secret@host:10", "host:99999"] {
+        let text = format!("name = \"test\"\nadapter = \"redis\"\n[nodes]\nn1 = \"{address}\"\n");
+        let error = TargetConfig::parse("bad.toml", &text).expect_err(&text).to_string();
+        assert_eq!(error, "bad.toml:4:6: expected an address like 10.0.0.1:6379");
+    }
+}
+
 #[test]
 fn the_files_that_are_shipped_are_right() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/targets");
     let mut count = 0;
     for file in std::fs::read_dir(directory).expect("the folder of target files").flatten() {
+        if file.path().extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let text = std::fs::read_to_string(file.path()).expect("a text");
         let name = file.path().display().to_string();
         TargetConfig::parse(&name, &text).unwrap_or_else(|error| panic!("{error}"));

@@ -1,0 +1,189 @@
+//! PostgreSQL.
+
+use std::path::Path;
+use std::process::Command;
+
+use rashomon::model::{Function, Kind, Op, Value};
+
+use crate::functions::{self, single};
+use crate::server::{Server, find, free_port, is_installed, run};
+use crate::{Asked, directory};
+
+/// A command of PostgreSQL, as a user who may run it: it refuses to be run by root.
+fn command(program: &str) -> Command {
+    let program = find(program).expect("PostgreSQL is whole");
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    if !is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program);
+    command
+}
+
+fn postgres(port: u16, settings: &str) -> Server {
+    let directory = directory(&format!("postgres-{port}"));
+    let data = directory.join("data");
+    std::fs::create_dir(&data).expect("a directory of our own");
+    if command("postgres").get_program() == "setpriv" {
+        run(Command::new("chown").arg("postgres:postgres").arg(&data));
+    }
+    run(command("initdb").args(["-A", "trust", "-U", "postgres", "-N", "-D"]).arg(&data));
+    let file = data.join("postgresql.conf");
+    let own = format!(
+        "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nfsync = off\n\
+         shared_buffers = 16MB\n{settings}\n"
+    );
+    let text = std::fs::read_to_string(&file).expect("the settings") + &own;
+    std::fs::write(&file, text).expect("the settings");
+    start(&data, directory.clone())
+}
+
+fn start(data: &Path, directory: std::path::PathBuf) -> Server {
+    Server::start(command("postgres").arg("-D").arg(data), directory)
+}
+
+fn is_there() -> bool {
+    is_installed("postgres", "postgresql-15", true)
+}
+
+fn target(port: u16, options: &str) -> Asked {
+    Asked::open(&format!(
+        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"800ms\"\n[ready]\nwithin = \"60s\"\n\
+         [nodes]\nn1 = \"127.0.0.1:{port}\"\n[postgres]\n{options}"
+    ))
+}
+
+#[test]
+fn every_function_is_understood() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = postgres(port, "");
+    for options in [
+        "",
+        "isolation = \"serializable\"\nupdate = \"read-modify-write\"\nselect-for-update = true\n\
+         session = { synchronous_commit = \"off\" }\n",
+    ] {
+        for check in [
+            functions::registers,
+            functions::lists,
+            functions::sets,
+            functions::counters,
+            functions::ids,
+            functions::banks,
+        ] {
+            check(&mut target(port, options));
+        }
+    }
+    assert_eq!(target(port, "").target.primary().as_deref(), Some("n1"));
+}
+
+#[test]
+fn silence_is_unknown_and_a_refusal_fails() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let mut server = postgres(port, "");
+    let mut asked = target(port, "");
+    let increment = || single(Function::Increment, Value::Int(1));
+    asked.ok(increment());
+    server.kill();
+    // The backend sees that and ends; its connection is found broken by who uses it next.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let event = asked.ask(increment());
+    assert_eq!(event.kind, Kind::Info, "{event:?}");
+    let why = asked.fails(increment());
+    assert!(why.contains("cannot connect"), "{why}");
+}
+
+/// A commit that waits for a standby which is not there is cancelled: a success with a warning.
+#[test]
+fn a_cancelled_synchronous_commit_is_unknown() {
+    if !is_there() || !is_installed("psql", "postgresql-client-15", true) {
+        return;
+    }
+    let port = free_port();
+    let mut server = postgres(port, "synchronous_standby_names = 'nobody'");
+    // The tables are made without waiting; the writes wait.
+    let mut asked = target(port, "session = { synchronous_commit = \"local\" }\n");
+    functions::counters(&mut asked);
+    let config = format!(
+        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"10s\"\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
+    );
+    let mut asked = Asked::open(&config);
+    let cancel = || {
+        let question = "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
+        loop {
+            let mut psql = Command::new(find("psql").expect("it is there"));
+            psql.args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-U",
+                "postgres",
+                "-Atc",
+                question,
+            ]);
+            let output = psql.output().expect("psql runs");
+            if output.stdout.starts_with(b"1") {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let mops = ["x", "y"].map(|key| Op::write(Value::text(key), Value::Int(2)).mops.remove(0));
+    for op in [Op::write(Value::text("x"), Value::Int(1)), Op::txn(mops.to_vec())] {
+        asked.begin(op);
+        cancel();
+        let event = asked.completion();
+        let why = event.error.unwrap_or_default();
+        assert_eq!(event.kind, Kind::Info, "{why}");
+        assert!(why.contains("synchronous replication"), "{why}");
+    }
+    assert_eq!(asked.ok(Op::read(Value::text("x"))), Value::Int(2));
+    // It is committed on disk and waits when the server dies.
+    asked.begin(Op::write(Value::text("x"), Value::Int(3)));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.kill();
+    let event = asked.completion();
+    assert_eq!(event.kind, Kind::Info, "{event:?}");
+}
+
+/// Two transactions that cannot both be serializable: the server takes one back.
+#[test]
+fn what_the_server_takes_back_fails() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = postgres(port, "");
+    let options = "isolation = \"serializable\"\nupdate = \"read-modify-write\"\n";
+    let mut asked = target(port, options);
+    let append = |value| single(Function::Append, Value::Int(value));
+    asked.ok(append(0));
+    let (mut done, mut failed) = (1, 0);
+    for round in 1..20 {
+        for process in 0..4 {
+            asked.next = process;
+            asked.begin(append(round * 10 + i64::from(process)));
+        }
+        for _ in 0..4 {
+            match asked.completion() {
+                event if event.kind == Kind::Ok => done += 1,
+                event if event.kind == Kind::Fail => {
+                    assert!(event.error.is_some_and(|why| why.starts_with("40001")));
+                    failed += 1;
+                }
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    assert!(failed > 0, "four at a time and no conflict");
+    let key = append(0).key().clone();
+    let Value::List(list) = asked.ok(Op::read(key)) else { panic!("no list") };
+    assert_eq!(list.len(), done, "an append is there if and only if it was ok");
+}

@@ -1,0 +1,72 @@
+//! ZooKeeper.
+
+use std::process::Command;
+
+use rashomon::model::{Function, Kind, Op, Value};
+
+use crate::functions::{self, single};
+use crate::server::{Server, free_port, is_installed};
+use crate::{Asked, directory};
+
+const JAR: &str = "/usr/share/java/zookeeper.jar";
+
+fn zookeeper(port: u16) -> Server {
+    let directory = directory(&format!("zookeeper-{port}"));
+    let file = directory.join("zoo.cfg");
+    let text = format!(
+        "tickTime=500\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
+         admin.enableServer=false\n",
+        directory.display()
+    );
+    std::fs::write(&file, text).expect("a file of our own");
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    command.arg(format!("/etc/zookeeper/conf:{JAR}"));
+    command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(&file);
+    Server::start(&mut command, directory)
+}
+
+fn target(port: u16, options: &str) -> Asked {
+    Asked::open(&format!(
+        "name = \"zookeeper\"\nadapter = \"zookeeper\"\ntimeout = \"1s\"\n[ready]\nwithin = \"60s\"\n\
+         [nodes]\nn1 = \"127.0.0.1:{port}\"\n{options}"
+    ))
+}
+
+#[test]
+fn every_function_is_understood_and_silence_is_unknown() {
+    if !is_installed("java", "zookeeper", false) || !std::path::Path::new(JAR).exists() {
+        println!("skipped: there is no {JAR} on this machine (Debian: zookeeper)");
+        return;
+    }
+    let port = free_port();
+    let mut server = zookeeper(port);
+    for options in ["", "[zookeeper]\nsync = true\n"] {
+        for check in [functions::registers, functions::sets, functions::counters, functions::ids] {
+            check(&mut target(port, options));
+        }
+    }
+    let mut asked = target(port, "");
+    assert_eq!(asked.target.primary().as_deref(), Some("n1"));
+    for number in [1, 2] {
+        asked.ok(single(Function::Append, Value::Int(number)));
+    }
+    let key = single(Function::Append, Value::Null).key().clone();
+    assert_eq!(asked.ok(Op::read(key)), Value::list([1, 2].map(Value::Int)));
+
+    let mut asked = target(port, "");
+    let write = || Op::write(Value::text("x"), Value::Int(1));
+    asked.ok(write());
+    server.pause();
+    asked.unknown(write());
+    server.resume();
+    asked.ok(write());
+    server.pause();
+    asked.begin(write());
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    server.kill();
+    let event = asked.completion();
+    assert_eq!(event.kind, Kind::Info, "{event:?}");
+    let why = asked.fails(write());
+    assert!(why.contains("cannot connect"), "{why}");
+}
