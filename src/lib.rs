@@ -53,6 +53,8 @@ pub mod cli;
 pub mod generate;
 pub mod graph;
 pub mod history;
+#[cfg(feature = "live")]
+pub mod lab;
 pub mod model;
 pub mod report;
 pub mod run;

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("report", 4),
     ("check", 3),
     ("store", 3),
+    ("lab", 3),
     ("history", 2),
     ("generate", 2),
     ("target", 2),

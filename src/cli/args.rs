@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Undo every fault that a run of a live target left behind
     Heal(HealArgs),
+    /// A real cluster on this machine: every node in a network namespace of its own
+    #[cfg(feature = "live")]
+    #[command(subcommand)]
+    Lab(LabAction),
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +277,8 @@ pub(crate) enum Catalogue {
     Assumptions,
     Faults,
     Adapters,
+    #[cfg(feature = "live")]
+    Labs,
     Formats,
 }
 
@@ -314,4 +320,75 @@ pub(crate) struct ServeArgs {
     /// The seed of the store's random choices
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[cfg(feature = "live")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabAction {
+    /// Bring a cluster up and wait until every node is ready
+    Up {
+        /// A store that has a definition, or the path of a definition
+        store: String,
+        /// What the lab is called [default: as the store]
+        #[arg(long)]
+        name: Option<String>,
+        /// How many nodes [default: as many as the definition says]
+        #[arg(long, value_name = "N")]
+        nodes: Option<usize>,
+        /// Choose a setting of the definition: replication=any1
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Show what every node does and which links are cut; without a name, which labs there are
+    Status {
+        /// The lab
+        lab: Option<String>,
+    },
+    /// Run a command inside a node, with the variables node, address, nodes, addresses, …
+    Exec {
+        /// The lab
+        lab: String,
+        /// The node [default: the first]
+        #[arg(long)]
+        node: Option<String>,
+        /// The command
+        #[arg(required = true, last = true)]
+        command: Vec<String>,
+    },
+    /// Print the logs of a node, or of all
+    Logs {
+        /// The lab
+        lab: String,
+        /// The node
+        node: Option<String>,
+        /// How many lines of each log
+        #[arg(long, short = 'n', default_value_t = 100)]
+        lines: usize,
+    },
+    /// Do something to a node: kill, start, pause, resume or promote
+    Do {
+        /// The lab
+        lab: String,
+        /// What is done
+        action: String,
+        /// To whom
+        node: String,
+    },
+    /// Cut these directed links and no others; without any, make all whole
+    Cut {
+        /// The lab
+        lab: String,
+        /// `n1>n2`: nothing that n1 sends reaches n2
+        #[arg(value_name = "FROM>TO")]
+        links: Vec<String>,
+    },
+    /// Remove everything that `up` made, also where it was killed half-way
+    Down {
+        /// The labs
+        #[arg(required = true, value_name = "LAB")]
+        labs: Vec<String>,
+        /// Copy the logs of the nodes here first
+        #[arg(long, value_name = "DIR")]
+        logs: Option<PathBuf>,
+    },
 }

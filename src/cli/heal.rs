@@ -7,9 +7,15 @@ use crate::cli::exit::{Exit, Failure};
 pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
     use crate::target::TargetError;
 
+    if !crate::lab::is_root() && args.run.join(crate::lab::LAB_FILE).exists() {
+        return Err(super::lab::failure(crate::lab::run_as_root_of_a_namespace()));
+    }
     let journal = if args.run.is_dir() { args.run.join("faults.jsonl") } else { args.run.clone() };
     if !journal.exists() {
         if args.run.is_dir() {
+            if take_down(args)? {
+                return Ok(Exit::Holds);
+            }
             println!("{} has no fault journal: nothing was broken", args.run.display());
             return Ok(Exit::Holds);
         }
@@ -18,7 +24,10 @@ pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
             args.run.display()
         )));
     }
-    match crate::target::heal(&journal) {
+    let healed = crate::target::heal(&journal);
+    // A lab goes whatever could not be healed in it.
+    let down = take_down(args);
+    match healed {
         Ok(healed) if healed.is_empty() => println!("nothing is broken"),
         Ok(healed) => {
             for fault in healed {
@@ -30,7 +39,17 @@ pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
         }
         Err(TargetError::Unusable(why)) => return Err(Failure::target(why)),
     }
-    Ok(Exit::Holds)
+    down.map(|_| Exit::Holds)
+}
+
+/// Takes the lab of a run down, if it has one.
+#[cfg(feature = "live")]
+fn take_down(args: &HealArgs) -> Result<bool, Failure> {
+    let down = args.run.is_dir() && crate::lab::heal(&args.run).map_err(super::lab::failure)?;
+    if down {
+        println!("took the lab down");
+    }
+    Ok(down)
 }
 
 #[cfg(not(feature = "live"))]

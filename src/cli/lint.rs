@@ -1,4 +1,4 @@
-//! `rashomon lint`: workload and target files, with errors that point.
+//! `rashomon lint`: workload files, target files and definitions of labs, with errors that point.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,13 @@ fn lint_file(path: &Path) -> Result<&'static str, String> {
     let text =
         fs::read_to_string(path).map_err(|error| format!("failed to read {name}: {error}"))?;
     if is_target(&text) {
-        return lint_target(&name, &text).map(|()| "a target");
+        return lint_target(path, &name, &text).map(|()| "a target");
+    }
+    #[cfg(feature = "live")]
+    if text.lines().any(|line| line.trim() == "[[process]]") {
+        let lint = crate::lab::Definition::parse(&name, &text)
+            .and_then(|definition| definition.lint(&name, &text));
+        return lint.map(|()| "a lab").map_err(|error| error.to_string());
     }
     if Scenario::is_one(&text) {
         return read_scenario(path, &[]).map(|_| "a scenario").map_err(|failure| failure.message);
@@ -52,12 +58,14 @@ fn is_target(text: &str) -> bool {
 }
 
 #[cfg(feature = "live")]
-fn lint_target(name: &str, text: &str) -> Result<(), String> {
-    crate::target::TargetConfig::parse(name, text).map(|_| ()).map_err(|error| error.to_string())
+fn lint_target(path: &Path, name: &str, text: &str) -> Result<(), String> {
+    let mut config =
+        crate::target::TargetConfig::parse(name, text).map_err(|error| error.to_string())?;
+    crate::cli::run::choose_lab(path, &mut config).map(|_| ()).map_err(|failure| failure.message)
 }
 
 #[cfg(not(feature = "live"))]
-fn lint_target(name: &str, _text: &str) -> Result<(), String> {
+fn lint_target(_path: &Path, name: &str, _text: &str) -> Result<(), String> {
     Err(format!("{name}: this build has no live targets; build with the feature `live`"))
 }
 

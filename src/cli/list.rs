@@ -32,6 +32,8 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
         Catalogue::Assumptions => assumptions(),
         Catalogue::Faults => named(&FAULTS),
         Catalogue::Adapters => adapters(),
+        #[cfg(feature = "live")]
+        Catalogue::Labs => labs(),
         Catalogue::Formats => {
             Format::all().map(|format| entry(format.name(), format.about())).collect()
         }
@@ -119,6 +121,25 @@ fn stores() -> Vec<Entry> {
         }
         for bug in store.bugs {
             entries.push(entry(&format!("    bug = {}", bug.name), bug.about));
+        }
+    }
+    entries
+}
+
+/// The stores of which real clusters can be brought up here, and their settings.
+#[cfg(feature = "live")]
+fn labs() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (name, text) in crate::lab::DEFINITIONS {
+        let Ok(definition) = crate::lab::Definition::parse(name, text) else { continue };
+        let missing = definition.missing().map_or_else(String::new, |why| format!(" ({why})"));
+        entries.push(entry(name, &format!("{}{missing}", definition.about)));
+        for (name, setting) in &definition.settings {
+            let setting = setting.get_ref();
+            let values = setting.values.join(", ");
+            let values = if values.is_empty() { values } else { format!(" ({values})") };
+            let name = format!("  {name} = {}", setting.default);
+            entries.push(entry(&name, &format!("{}{values}", setting.about)));
         }
     }
     entries

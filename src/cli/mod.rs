@@ -11,6 +11,8 @@ mod exit;
 mod explain;
 mod heal;
 mod interrupt;
+#[cfg(feature = "live")]
+mod lab;
 mod lint;
 mod list;
 mod progress;
@@ -54,6 +56,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "live")]
         Command::Serve(args) => serve::serve(args),
         Command::Heal(args) => heal::heal(args),
+        #[cfg(feature = "live")]
+        Command::Lab(action) => lab::lab(action, &terminal),
     };
     let exit = result.unwrap_or_else(|Failure { exit, message }| {
         terminal::complain(&format!("error: {message}"));

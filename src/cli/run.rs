@@ -23,8 +23,12 @@ use crate::workload::{Scenario, TargetChoice, Workload};
 pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let workload = read_workload(&args.workload, &overrides(args)?, args.control)?;
     let judge = Judge::new(&args.judge)?;
+    may_have_a_lab(&args.workload, &workload)?;
     let seed = args.seed.unwrap_or_else(drawn_seed);
     let directory = directory(args, &workload, seed)?;
+    // From here on Ctrl-C ends the run in order: a target that is half set up is taken down.
+    let broken = directory.path().to_owned();
+    let stop = interrupt::flag(move || quit(&broken));
     let (mut target, description) = open_target(&args.workload, &workload, seed, directory.path())?;
     let nodes = target.nodes().to_vec();
 
@@ -49,8 +53,6 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let writer = Writer::new(file, &header).map_err(unwritable)?;
     let mut journal = Shown::new(writer, workload.duration(), terminal);
     let mut generator = workload.generator(seed, &nodes);
-    let faults = directory.path().join("faults.jsonl");
-    let stop = interrupt::flag(move || quit(&faults));
     let driven = drive(&mut *target, &mut generator, &mut journal, header, &stop)
         .map_err(|error| failed(&error))?;
     journal.finish();
@@ -232,7 +234,9 @@ fn open_live(
     let name = path.display().to_string();
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::bad_input(format!("failed to read {name}: {error}")))?;
-    let config = crate::target::TargetConfig::parse(&name, &text).map_err(Failure::bad_input)?;
+    let mut config =
+        crate::target::TargetConfig::parse(&name, &text).map_err(Failure::bad_input)?;
+    let choice = choose_lab(path, &mut config)?;
     let nodes: Vec<_> = config.nodes().map(|(node, _)| node).collect();
     let faults: Vec<&str> = config.faults().collect();
     let operations: Vec<&str> = config.functions().map(crate::model::Function::name).collect();
@@ -240,9 +244,49 @@ fn open_live(
     if !lacking.is_empty() {
         return Err(Failure::bad_input(lines(&lacking)));
     }
-    let target =
-        crate::target::open(&config, Some(directory)).map_err(|error| failed(&error.into()))?;
+    let (target, config) = match choice {
+        Some(choice) => crate::lab::open(config, &choice, directory),
+        None => crate::target::open(&config, Some(directory)).map(|target| (target, config)),
+    }
+    .map_err(|error| failed(&error.into()))?;
     Ok((target, config.description()))
+}
+
+/// The lab of a target file. A definition is looked for where it is named, else beside the file.
+#[cfg(feature = "live")]
+pub(crate) fn choose_lab(
+    path: &Path,
+    config: &mut crate::target::TargetConfig,
+) -> Result<Option<crate::target::LabChoice>, Failure> {
+    let Some(mut choice) = config.lab.as_ref().map(|lab| lab.get_ref().clone()) else {
+        return Ok(None);
+    };
+    if crate::lab::Definition::is_path(&choice.store) {
+        choice.store = beside(path, Path::new(&choice.store)).display().to_string();
+    }
+    crate::lab::choose(config, &choice)
+        .map_err(|why| Failure::bad_input(format!("{}: {why}", path.display())))?;
+    Ok(Some(choice))
+}
+
+/// A run on a lab needs root. Who is not takes the place of it in namespaces of its own; that starts
+/// the program anew, so it is done before anything else.
+#[cfg(feature = "live")]
+fn may_have_a_lab(file: &Path, workload: &Workload) -> Result<(), Failure> {
+    let TargetChoice::File { path, .. } = &workload.target else { return Ok(()) };
+    let path = beside(file, Path::new(path)).display().to_string();
+    // What is wrong with the file is told by who opens it.
+    let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
+    let config = crate::target::TargetConfig::parse(&path, &text);
+    if config.is_ok_and(|config| config.lab.is_some()) && !crate::lab::is_root() {
+        return Err(crate::cli::lab::failure(crate::lab::run_as_root_of_a_namespace()));
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "live"))]
+fn may_have_a_lab(_file: &Path, _workload: &Workload) -> Result<(), Failure> {
+    Ok(())
 }
 
 #[cfg(not(feature = "live"))]
@@ -266,15 +310,19 @@ fn failed(error: &DriveError) -> Failure {
 }
 
 /// The second Ctrl-C: heal and leave at once.
-fn quit(faults: &Path) {
+fn quit(run: &Path) {
     #[cfg(feature = "live")]
-    if faults.exists()
-        && let Err(error) = crate::target::heal(faults)
     {
-        complain(&format!("error: {error}"));
-        std::process::exit(i32::from(Exit::Unhealed as u8));
+        let faults = run.join(crate::target::FAULT_JOURNAL);
+        let healed = if faults.exists() { crate::target::heal(&faults).err() } else { None };
+        let down = crate::lab::heal(run).err();
+        let wrong = [healed.map(|error| error.to_string()), down.map(|error| error.to_string())];
+        if wrong.iter().any(Option::is_some) {
+            wrong.iter().flatten().for_each(|error| complain(&format!("error: {error}")));
+            std::process::exit(i32::from(Exit::Unhealed as u8));
+        }
     }
-    let _ = faults;
+    let _ = run;
     std::process::exit(i32::from(Exit::Interrupted as u8));
 }
 

@@ -87,6 +87,26 @@ pub struct FaultPlan {
     pub lasts: Option<Nanos>,
     /// When it first begins, from the start of the main phase.
     pub offset: Nanos,
+    /// While it lasts it comes and goes: there for so long, away for so long, the same each time.
+    pub flap: Option<Nanos>,
+}
+
+/// A fault that comes and goes.
+#[derive(Clone, Copy, Debug)]
+struct Flapping {
+    /// How long it is there, and how long away.
+    each: Nanos,
+    /// When it is over.
+    until: Nanos,
+}
+
+/// What is broken.
+#[derive(Clone, Debug)]
+struct Broken {
+    end: Nanos,
+    id: FaultId,
+    fault: Fault,
+    flapping: Option<Flapping>,
 }
 
 /// The faults of a run.
@@ -96,7 +116,9 @@ pub(super) struct Nemesis {
     /// When each begins next.
     begins: Vec<Nanos>,
     /// What is broken now, and until when.
-    broken: Vec<(Nanos, FaultId, Fault)>,
+    broken: Vec<Broken>,
+    /// What flaps and is away now, and when it comes again.
+    away: Vec<(Nanos, Fault, Flapping)>,
     /// When something is to be done next.
     due: Nanos,
     until: Nanos,
@@ -111,6 +133,7 @@ impl Nemesis {
             plans: plans.to_vec(),
             begins: vec![Nanos::FOREVER; plans.len()],
             broken: Vec::new(),
+            away: Vec::new(),
             due: Nanos::FOREVER,
             until: Nanos(0),
             last_id: 0,
@@ -145,12 +168,22 @@ impl Nemesis {
     }
 
     fn end(&mut self, now: Nanos) -> Option<Action> {
-        let at = self.broken.iter().position(|(end, ..)| *end <= now)?;
-        let (_, id, fault) = self.broken.remove(at);
+        let at = self.broken.iter().position(|broken| broken.end <= now)?;
+        let Broken { id, fault, flapping, .. } = self.broken.remove(at);
+        if let Some(flapping) = flapping {
+            let again = now + flapping.each;
+            if again + flapping.each <= flapping.until {
+                self.away.push((again, fault.clone(), flapping));
+            }
+        }
         Some(Action::End(id, fault))
     }
 
     fn begin(&mut self, context: &Context<'_>) -> Option<Action> {
+        if let Some(at) = self.away.iter().position(|(again, ..)| *again <= context.now) {
+            let (_, fault, flapping) = self.away.remove(at);
+            return Some(self.break_now(context.now + flapping.each, fault, Some(flapping)));
+        }
         let at = self.begins.iter().position(|begin| *begin <= context.now)?;
         let plan = &self.plans[at];
         let end = plan.lasts.map_or(self.until, |lasts| (context.now + lasts).min(self.until));
@@ -162,11 +195,17 @@ impl Nemesis {
             }
             _ => Nanos::FOREVER,
         };
+        let flapping = plan.flap.map(|each| Flapping { each, until: end });
+        let end = flapping.map_or(end, |flapping| end.min(context.now + flapping.each));
         let fault = self.draw(at, context);
+        Some(self.break_now(end, fault, flapping))
+    }
+
+    fn break_now(&mut self, end: Nanos, fault: Fault, flapping: Option<Flapping>) -> Action {
         self.last_id += 1;
         let id = FaultId(self.last_id);
-        self.broken.push((end, id, fault.clone()));
-        Some(Action::Begin(id, fault))
+        self.broken.push(Broken { end, id, fault: fault.clone(), flapping });
+        Action::Begin(id, fault)
     }
 
     fn draw(&mut self, at: usize, context: &Context<'_>) -> Fault {
@@ -202,8 +241,10 @@ impl Nemesis {
                 *begin = Nanos::FOREVER;
             }
         }
-        let ends = self.broken.iter().map(|(end, ..)| *end);
-        self.due = ends.chain(self.begins.iter().copied()).min().unwrap_or(Nanos::FOREVER);
+        let ends = self.broken.iter().map(|broken| broken.end);
+        let again = self.away.iter().map(|(again, ..)| *again);
+        let begins = self.begins.iter().copied();
+        self.due = ends.chain(again).chain(begins).min().unwrap_or(Nanos::FOREVER);
     }
 }
 
@@ -216,7 +257,32 @@ mod tests {
             Inject::Partition(Shape::from_name("halves").expect("it is in the table"), None);
         let nanos = Nanos::from_millis;
         let (every, lasts) = (Some(nanos(every)), Some(nanos(lasts)));
-        FaultPlan { inject, every, lasts, offset: Nanos(0) }
+        FaultPlan { inject, every, lasts, offset: Nanos(0), flap: None }
+    }
+
+    #[test]
+    fn a_flapping_cut_comes_and_goes_and_is_the_same_each_time() {
+        let nodes = ["n1", "n2", "n3"].map(Arc::from);
+        let plan = FaultPlan { flap: Some(Nanos::from_millis(10)), ..partition(100, 50) };
+        let mut nemesis = Nemesis::new(&[plan], 1, &nodes);
+        nemesis.start(Nanos(0), Nanos::from_millis(60));
+        let (mut seen, mut faults) = (Vec::new(), Vec::new());
+        while nemesis.due() != Nanos::FOREVER {
+            let now = nemesis.due();
+            let context = Context { now, primary: None };
+            match nemesis.next(&context) {
+                Some(Action::Begin(_, fault)) => {
+                    seen.push(("cut", now.0 / 1_000_000));
+                    faults.push(fault);
+                }
+                Some(Action::End(..)) => seen.push(("whole", now.0 / 1_000_000)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let expected =
+            [("cut", 0), ("whole", 10), ("cut", 20), ("whole", 30), ("cut", 40), ("whole", 50)];
+        assert_eq!(seen, expected);
+        assert!(faults.iter().all(|fault| *fault == faults[0]));
     }
 
     #[test]

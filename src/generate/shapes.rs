@@ -67,6 +67,16 @@ pub const SHAPES: &[ShapeRow] = &[
         },
     },
     ShapeRow {
+        name: "primary-minority",
+        about: "the primary with a random minority, and the rest, do not hear each other",
+        links: |nodes, primary, _| {
+            let rest: Vec<usize> = nodes.iter().copied().filter(|node| *node != primary).collect();
+            let company = (nodes.len().saturating_sub(1) / 2).saturating_sub(1);
+            let (with, against) = rest.split_at(company.min(rest.len()));
+            both_ways(&[with, &[primary]].concat(), against)
+        },
+    },
+    ShapeRow {
         name: "random",
         about: "each link in each direction is cut with a chance of one half, at least one is",
         links: |nodes, _, random| {
@@ -176,6 +186,7 @@ mod tests {
             ("bridge", 2, 8),
             ("one-way", 2, 6),
             ("primary", 4, 8),
+            ("primary-minority", 4, 12),
         ];
         for (name, three, five) in expected {
             assert_eq!((cuts(name, 3, 1).len(), cuts(name, 5, 1).len()), (three, five), "{name}");

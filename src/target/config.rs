@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use crate::model::{Function, Value, nearest};
 use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
+use crate::target::furnish::LabChoice;
 use crate::target::stores::{
     AdapterKind, Addresses, NatsOptions, ProcessOptions, RedisOptions, SqlOptions,
     TarantoolOptions, ZookeeperOptions,
@@ -34,8 +35,10 @@ pub struct TargetConfig {
     pub about: String,
     /// Who speaks to it.
     pub adapter: AdapterKind,
-    /// The address of each node: `http://host:port` for `http`, `host:port` for the other stores.
-    nodes: BTreeMap<String, Spanned<String>>,
+    /// The address of each node: `http://host:port` for `http`, `host:port` for the other stores; absent
+    /// where the nodes are those of a lab.
+    #[serde(default)]
+    pub(super) nodes: BTreeMap<String, Spanned<String>>,
     /// How long an operation may take before it is given up; 1 s if not said.
     #[serde(default)]
     pub timeout: Patience<1_000>,
@@ -76,6 +79,11 @@ pub struct TargetConfig {
     pub(super) setup: Option<Hook>,
     /// Run on each node after the run, on every way out.
     pub(super) teardown: Option<Hook>,
+    /// The lab whose nodes are driven: a real cluster that is brought up for the run.
+    pub lab: Option<Spanned<LabChoice>>,
+    /// From the lab: a command that ends well on the node that is the primary.
+    #[serde(skip)]
+    pub(super) primary_command: Option<String>,
 }
 
 /// Why a target file cannot be used, and where.
@@ -98,6 +106,25 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// What is wrong at a place of a text, counted in bytes.
+    pub(crate) fn at(file: &str, text: &str, start: usize, message: String) -> Self {
+        let before = text.get(..start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Self { file: file.to_owned(), line, column, message }
+    }
+
+    /// What the parser says, with the nearest known word.
+    pub(crate) fn from_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
+        let message = error.message();
+        let hint = suggestion(message)
+            .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        let start = error.span().map_or(0, |span| span.start);
+        Self::at(file, text, start, format!("{message}{hint}"))
+    }
+}
 
 /// At which node an operation is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -155,13 +182,20 @@ pub(super) struct PrimaryQuestion {
 
 /// The commands of one kind of fault.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct FaultCommands {
     pub inject: String,
     /// Must do no harm when it is run again, or without the fault.
     pub undo: String,
     #[serde(default)]
     pub timeout: Patience<10_000>,
+    /// Of a partition: one command cuts all links, with `cuts` (`n1>n2 n2>n1`: nothing that n1 sends
+    /// reaches n2, nor the other way) in the place of `node` and `peer`.
+    #[serde(default)]
+    pub at_once: bool,
+    /// They are those of the lab, and not of the file.
+    #[serde(skip)]
+    pub of_lab: bool,
 }
 
 /// A command around a run.
@@ -331,29 +365,29 @@ impl OperationName {
 impl TargetConfig {
     /// Reads a target file; `file` is its name for errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let error = |span: Option<Range<usize>>, message: String| {
-            let start = span.map_or(0, |span| span.start);
-            let before = text.get(..start).unwrap_or(text);
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-            ConfigError { file: file.to_owned(), line, column, message }
-        };
-        let mut config: Self = toml::from_str(text).map_err(|toml| {
-            let message = toml.message();
-            let hint = suggestion(message)
-                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            error(toml.span(), format!("{message}{hint}"))
-        })?;
-        config.validate().map_err(|(span, message)| error(Some(span), message))?;
-        config.settle_addresses().map_err(|(span, message)| error(Some(span), message))?;
+        let error = |start, message| ConfigError::at(file, text, start, message);
+        let mut config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::from_toml(file, text, &error))?;
+        config.validate().map_err(|(span, message)| error(span.start, message))?;
+        config.settle_addresses().map_err(|(span, message)| error(span.start, message))?;
+        if let Some(lab) = &config.lab {
+            let message = if !config.nodes.is_empty() {
+                "the nodes are those of the lab; leave out [nodes] or [lab]"
+            } else if !lab.get_ref().url.contains("${address}") {
+                "`url` is the address of every node; expected `${address}` in it"
+            } else {
+                return Ok(config);
+            };
+            return Err(error(lab.span().start, message.to_owned()));
+        }
         if config.nodes.is_empty() {
-            return Err(error(None, "no nodes; expected [nodes] with one address each".to_owned()));
+            return Err(error(0, "no nodes; expected [nodes] with one address each".to_owned()));
         }
         Ok(config)
     }
 
     /// Puts every address into the form its adapter expects.
-    fn settle_addresses(&mut self) -> Result<(), Complaint> {
+    pub(super) fn settle_addresses(&mut self) -> Result<(), Complaint> {
         for address in self.nodes.values_mut() {
             let settled = match self.adapter.addresses() {
                 Addresses::Url => base_url(address.get_ref()),
@@ -500,7 +534,7 @@ pub(super) fn unknown<'a>(
 }
 
 /// The nearest of the words that serde's "unknown field `…`, expected one of `…`, `…`" lists.
-fn suggestion(message: &str) -> Option<&str> {
+pub(super) fn suggestion(message: &str) -> Option<&str> {
     if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
         return None;
     }

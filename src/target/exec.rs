@@ -1,9 +1,9 @@
 //! Faults by commands of the target file, and the commands around a run.
 //!
 //! A command is shell text as it stands: what it needs to know comes as environment variables, so
-//! nothing has to be escaped: `node` and `url` (the node it is done to), for a partition `peer`
-//! (whose messages to `node` are to be lost), for a skew `offset_ms`, and the target file's
-//! `[environment]`.
+//! nothing has to be escaped: `fault` (its number in the run), `node` and `url` (the node it is done
+//! to), for a partition `peer` (whose messages to `node` are to be lost) or, if it is cut at once,
+//! `cuts` alone, for a skew `offset_ms`, and the target file's `[environment]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,10 +48,15 @@ impl Injector {
         }
         let mut inject = Vec::new();
         let mut undo = Vec::new();
-        for (node, variables) in places(fault) {
-            if !self.nodes.iter().any(|(name, _)| *name == node) {
+        let places = places(fault);
+        for (node, _) in &places {
+            if !self.nodes.iter().any(|(name, _)| name == node) {
                 return Err(unusable(format!("no node {node} for {}", fault.name())));
             }
+        }
+        let places = if commands.at_once { at_once(fault, places) } else { places };
+        for (node, mut variables) in places {
+            variables.push(("fault", id.0.to_string()));
             let command = |text: &str| self.command(&node, text, &variables, commands.timeout.0);
             inject.push(command(&commands.inject));
             undo.push(command(&commands.undo));
@@ -167,4 +172,18 @@ fn places(fault: &Fault) -> Vec<Place> {
             nodes.iter().map(|node| (node.clone(), vec![("by_ms", by_ms.to_string())])).collect()
         }
     }
+}
+
+/// A partition as a whole is done in one place, named after all whom it concerns; any other fault
+/// stays where it is done.
+fn at_once(fault: &Fault, places: Vec<Place>) -> Vec<Place> {
+    let Fault::Partition { cuts, .. } = fault else { return places };
+    if cuts.is_empty() {
+        return Vec::new();
+    }
+    let mut nodes: Vec<&str> = cuts.iter().flat_map(|cut| [&*cut.from, &*cut.to]).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let links: Vec<String> = cuts.iter().map(|cut| format!("{}>{}", cut.from, cut.to)).collect();
+    vec![(Arc::from(nodes.join(",")), vec![("cuts", links.join(" "))])]
 }

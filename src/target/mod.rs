@@ -18,6 +18,8 @@ mod exec;
 #[cfg(feature = "live")]
 mod faults;
 #[cfg(feature = "live")]
+mod furnish;
+#[cfg(feature = "live")]
 mod http;
 #[cfg(feature = "live")]
 mod live;
@@ -37,6 +39,10 @@ pub use client::{Answer, Answering, Client, Factory, unanswered};
 pub use config::{ConfigError, Follow, Patience, TargetConfig};
 #[cfg(feature = "live")]
 pub use faults::{FaultJournal, Outstanding, heal};
+#[cfg(feature = "live")]
+pub(crate) use furnish::Furniture;
+#[cfg(feature = "live")]
+pub use furnish::LabChoice;
 #[cfg(feature = "live")]
 pub use live::LiveTarget;
 #[cfg(feature = "live")]

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::target::client::Factory;
 use crate::target::config::{Patience, TargetConfig};
 use crate::target::exec::Injector;
+use crate::target::furnish;
 use crate::target::stores::{Adapter, Probe, adapter};
 use crate::target::{FaultJournal, LiveTarget, Target, TargetError};
 
@@ -75,6 +76,18 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
             loop {
                 tokio::time::sleep(pause).await;
                 watch.ask(&cell).await;
+            }
+        });
+    }
+    if let (false, Some(command)) = (adapter.knows_primaries(), &config.primary_command) {
+        let cell = target.primary_cell();
+        let nodes: Vec<Arc<str>> = config.nodes().map(|(name, _)| name).collect();
+        let command = command.clone();
+        target.runtime().block_on(furnish::ask_by_command(&command, &nodes, &cell));
+        target.runtime().spawn(async move {
+            loop {
+                tokio::time::sleep(furnish::ASK_BY_COMMAND).await;
+                furnish::ask_by_command(&command, &nodes, &cell).await;
             }
         });
     }

@@ -134,6 +134,7 @@ pub(super) struct Fault {
     #[serde(rename = "for")]
     pub(super) lasts: Option<Spanned<Written<Nanos>>>,
     pub(super) offset: Option<Spanned<Written<Nanos>>>,
+    pub(super) flap: Option<Spanned<Written<Nanos>>>,
 }
 
 /// A word, or `{ groups = [[…], […]] }`.

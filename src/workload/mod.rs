@@ -31,6 +31,7 @@
 //! | `fault.by` | of a skew: how far ahead clocks are put, `"500ms"`, `"-2s"`; of slow: how much longer everything takes | – |
 //! | `fault.lost` | of a disconnect: `all`, or `answers` alone: what was asked is done | `all` |
 //! | `fault.every`, `.for`, `.offset` | from one beginning to the next; how long it lasts; when the first begins in `main` | once, to the end, `0s` |
+//! | `fault.flap` | of a partition: while it lasts it is there for so long, then away for so long | – |
 //! | `phases.warmup`, `.main`, `.recovery` | operations: without faults, with faults, on the healed store | `0s`, –, `0s` |
 //! | `phases.quiesce`, `.settle` | silence after the last operation; between the two rounds of final reads | `5s`, `1s` |
 //! | `phases.final` | `["read"]`: every key from every node, in two rounds | `[]` |

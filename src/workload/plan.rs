@@ -336,8 +336,14 @@ impl Reader<'_> {
                 Some("make `phases.main` longer, or `offset` and `for` shorter".into());
             self.wrong.push(diagnostic);
         }
+        let flap = duration(&fault.flap);
+        if let (Some(each), Some(written)) = (flap, &fault.flap)
+            && (each == Nanos(0) || lasts.is_some_and(|lasts| each >= lasts))
+        {
+            self.complain(written.span(), "expected more than nothing and less than `for`");
+        }
         let inject = self.inject(fault)?;
-        Some(FaultPlan { inject, every, lasts, offset })
+        Some(FaultPlan { inject, every, lasts, offset, flap })
     }
 
     fn inject(&mut self, fault: &file::Fault) -> Option<Inject> {
@@ -346,6 +352,7 @@ impl Reader<'_> {
         let misplaced = [
             (name != "partition", "shape", fault.shape.as_ref().map(Spanned::span)),
             (name != "partition", "channel", fault.channel.as_ref().map(Spanned::span)),
+            (name != "partition", "flap", fault.flap.as_ref().map(Spanned::span)),
             (name == "partition", "nodes", fault.nodes.as_ref().map(Spanned::span)),
             (name != "disconnect", "lost", fault.lost.as_ref().map(Spanned::span)),
             (!matches!(name, "skew" | "slow"), "by", fault.by.as_ref().map(Spanned::span)),

@@ -164,6 +164,27 @@ fn options_of_other_adapters_are_checked() {
 }
 
 #[test]
+fn the_nodes_of_a_lab_are_not_written_down() {
+    let lab =
+        "[lab]\nstore = \"etcd\"\nurl = \"http://${address}:2379\"\nset = { mode = \"fast\" }\n";
+    let nodes = "[nodes]\nn10 = \"http://127.0.0.1:10/\"\nn2 = \"http://127.0.0.1:2/base\"\n";
+    let text = GOOD.replace(nodes, lab);
+    let config = TargetConfig::parse("lab.toml", &text).expect("a lab has the nodes");
+    let choice = config.lab.as_ref().expect("it is there").get_ref();
+    assert_eq!((choice.store.as_str(), choice.nodes, choice.keep), ("etcd", None, false));
+    assert_eq!(config.nodes().count(), 0);
+    let mistakes = [
+        (GOOD.replace("[headers]", &format!("{lab}[headers]")), "leave out [nodes] or [lab]"),
+        (text.replace("${address}", "10.77.0.1"), "expected `${address}` in it"),
+        (text.replace("store =", "stroe ="), "did you mean `store`?"),
+    ];
+    for (text, expected) in mistakes {
+        let error = TargetConfig::parse("lab.toml", &text).expect_err(expected).to_string();
+        assert!(error.starts_with("lab.toml:") && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn the_files_that_are_shipped_are_right() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/targets");
     let mut count = 0;

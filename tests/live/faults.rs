@@ -133,6 +133,27 @@ fn cuts_and_skews_tell_their_commands_what_they_need() {
 }
 
 #[test]
+fn a_partition_may_be_cut_at_once() {
+    let site = Site::new("at-once");
+    let text = site
+        .text
+        .replace("[fault.partition]", "[fault.partition]\nat-once = true")
+        .replace("touch \"$peer-$node.cut\"", "echo \"$fault: $cuts\" >> one.cut")
+        .replace("rm -f \"$peer-$node.cut\"", "rm -f one.cut");
+    let config = TargetConfig::parse("files.toml", &text).expect("a correct target file");
+    let mut target = open(&config, Some(&site.directory)).expect("the server is there");
+    let cut = |from, to| Cut { from: Arc::from(from), to: Arc::from(to) };
+    let cuts = vec![cut("n1", "n2"), cut("n2", "n1")];
+    let partition = Fault::Partition { shape: Arc::from("halves"), cuts, channel: None };
+    target.begin(&Action::Begin(FaultId(3), partition.clone())).expect("injected");
+    let done = std::fs::read_to_string(site.directory.join("one.cut")).expect("it was cut");
+    assert_eq!(done, "3: n1>n2 n2>n1\n");
+    target.begin(&Action::End(FaultId(3), partition)).expect("undone");
+    assert!(site.broken().is_empty());
+    target.close().expect("healed");
+}
+
+#[test]
 fn dropping_or_panicking_heals() {
     let site = Site::new("dropped");
     let mut target = site.open();

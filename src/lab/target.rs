@@ -1,0 +1,218 @@
+//! A lab as the target of a run: up before it, broken by its faults, down after it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::lab::definition::Definition;
+use crate::lab::state::{Lab, LabError, down, root};
+use crate::lab::up::{Request, up};
+use crate::model::{Action, Event, Nanos};
+use crate::target::{self, Furniture, LabChoice, Target, TargetConfig, TargetError};
+
+/// The file in the directory of a run that says where its lab lies. It is there, on disk, before
+/// anything of the lab is made.
+pub const LAB_FILE: &str = "lab";
+
+/// Completes a target file that has its nodes in a lab: what they are called, and what can be done to
+/// them. Nothing is brought up.
+pub fn choose(config: &mut TargetConfig, choice: &LabChoice) -> Result<(), String> {
+    let definition = Definition::find(&choice.store)?;
+    definition.settle(&settings(choice))?;
+    let count = choice.nodes.unwrap_or(*definition.nodes.get_ref());
+    let nodes =
+        (1..=count).map(|index| (format!("n{index}"), format!("10.77.0.{index}"))).collect();
+    let promotes = definition.promote.is_some();
+    config.furnish(choice, furniture("", nodes, promotes, definition.primary.is_some()))
+}
+
+/// Brings the lab of a target file up and opens the target. When it is closed, or dropped, every fault
+/// is undone and the lab is taken down, unless the target file keeps it; the logs of the nodes go into
+/// the directory of the run.
+///
+/// After a crash, `heal` of the same directory does all that is left to do.
+pub fn open(
+    mut config: TargetConfig,
+    choice: &LabChoice,
+    run_dir: &Path,
+) -> Result<(Box<dyn Target>, TargetConfig), TargetError> {
+    let definition = Definition::find(&choice.store).map_err(TargetError::Unusable)?;
+    let store = definition.name.get_ref();
+    let name = if choice.keep { store.clone() } else { format!("{store}-{}", nobody_elses()) };
+    let settings = settings(choice);
+    let request = Request {
+        store: &choice.store,
+        name: Some(&name),
+        nodes: choice.nodes,
+        settings: &settings,
+    };
+    let there = if choice.keep { Lab::find(&name).ok() } else { None };
+    let lab = if let Some(lab) = there {
+        is_as_asked(&lab, &definition, choice).map_err(TargetError::Unusable)?;
+        lab
+    } else {
+        if !choice.keep {
+            announce(run_dir, &root().join(&name))?;
+        }
+        up(&request).map_err(|error| {
+            // Nothing is left to be taken down, unless that is what the error says.
+            if !root().join(&name).exists() {
+                let _ = fs::remove_file(run_dir.join(LAB_FILE));
+            }
+            unusable(error)
+        })?
+    };
+    let mut guard =
+        LabTarget { inner: None, lab: lab.clone(), run_dir: run_dir.to_owned(), keep: choice.keep };
+    let nodes = lab.nodes.iter().map(|node| (node.name.clone(), node.address.clone())).collect();
+    let script = lab.directory.join("lab.sh").display().to_string();
+    let has = |step: &str| lab.steps.contains(step);
+    config
+        .furnish(choice, furniture(&script, nodes, has("promote"), has("primary")))
+        .map_err(TargetError::Unusable)?;
+    guard.inner = Some(target::open(&config, Some(run_dir))?);
+    Ok((Box::new(guard), config))
+}
+
+/// Whether a lab that is up can be used for a run.
+fn is_as_asked(lab: &Lab, definition: &Definition, choice: &LabChoice) -> Result<(), String> {
+    let name = &lab.name;
+    let count = choice.nodes.unwrap_or(*definition.nodes.get_ref());
+    if lab.settings != definition.settle(&settings(choice))? || lab.nodes.len() != count {
+        return Err(format!(
+            "the lab {name} is up with other nodes or settings; take it down with `rashomon lab down \
+             {name}`"
+        ));
+    }
+    let reached = lab.reach().map_err(|error| error.to_string())?;
+    if reached.len() < count * (count - 1) {
+        return Err(format!(
+            "not every node of the lab {name} reaches every other; see `rashomon lab status {name}`"
+        ));
+    }
+    Ok(())
+}
+
+/// What no other lab is called. Process ids are small and used again where they are counted anew.
+fn nobody_elses() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{:x}", std::process::id(), now.as_millis() & 0xffff_ffff)
+}
+
+/// Takes down the lab of a run that was killed; whether there was one. Its faults come first.
+pub fn heal(run_dir: &Path) -> Result<bool, LabError> {
+    let file = run_dir.join(LAB_FILE);
+    let Ok(text) = fs::read_to_string(&file) else { return Ok(false) };
+    // A path that was not wholly written belongs to a lab that was not begun.
+    if let Some(directory) = text.strip_suffix('\n') {
+        down(Path::new(directory))?;
+    }
+    let _ = fs::remove_file(file);
+    Ok(true)
+}
+
+fn settings(choice: &LabChoice) -> Vec<(String, String)> {
+    choice.set.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn unusable(error: LabError) -> TargetError {
+    match error {
+        LabError::Left(why) => TargetError::Unhealed(why),
+        LabError::Input(why) | LabError::Failed(why) => TargetError::Unusable(why),
+    }
+}
+
+fn announce(run_dir: &Path, directory: &Path) -> Result<(), TargetError> {
+    let path = run_dir.join(LAB_FILE);
+    let write = || {
+        let mut file = File::create(&path)?;
+        writeln!(file, "{}", directory.display())?;
+        file.sync_all()
+    };
+    write().map_err(|error: std::io::Error| {
+        TargetError::Unusable(format!("failed to write {}: {error}", path.display()))
+    })
+}
+
+/// What a lab knows of its nodes. A lab that is gone has nothing to be undone in.
+fn furniture(
+    script: &str,
+    nodes: Vec<(String, String)>,
+    promotes: bool,
+    knows_primary: bool,
+) -> Furniture {
+    let act = |action: &str| format!("bash '{script}' {action}");
+    let undo = |action: &str| format!("[ ! -e '{script}' ] || bash '{script}' {action}");
+    let mut faults = vec![
+        ("kill", act("kill \"$node\""), undo("start \"$node\"")),
+        ("pause", act("pause \"$node\""), undo("resume \"$node\"")),
+        ("partition", act("cut \"$fault\" $cuts"), undo("join \"$fault\"")),
+    ];
+    if promotes {
+        faults.push(("promote", act("step \"$node\" promote 30"), "true".to_owned()));
+    }
+    let primary = knows_primary.then(|| act("step \"$node\" primary 2"));
+    Furniture { nodes, faults, primary }
+}
+
+/// A target whose nodes are a lab.
+struct LabTarget {
+    /// Absent until it is opened.
+    inner: Option<Box<dyn Target>>,
+    lab: Lab,
+    run_dir: PathBuf,
+    keep: bool,
+}
+
+impl LabTarget {
+    fn inner(&mut self) -> &mut dyn Target {
+        &mut **self.inner.as_mut().expect("nobody has it before it is opened")
+    }
+}
+
+impl Target for LabTarget {
+    fn nodes(&self) -> &[Arc<str>] {
+        self.inner.as_ref().map_or(&[], |inner| inner.nodes())
+    }
+
+    fn now(&self) -> Nanos {
+        self.inner.as_ref().map_or(Nanos(0), |inner| inner.now())
+    }
+
+    fn begin(&mut self, action: &Action) -> Result<(), TargetError> {
+        self.inner().begin(action)
+    }
+
+    fn advance(&mut self, until: Nanos) -> Option<Event> {
+        self.inner().advance(until)
+    }
+
+    fn primary(&mut self) -> Option<Arc<str>> {
+        self.inner().primary()
+    }
+
+    fn close(&mut self) -> Result<(), TargetError> {
+        let healed = self.inner.as_mut().map_or(Ok(()), |inner| inner.close());
+        if self.keep || !self.run_dir.join(LAB_FILE).exists() {
+            return healed;
+        }
+        // Logs that cannot be copied are no reason to leave a cluster behind.
+        let _ = self.lab.keep_logs(&self.run_dir.join("logs"));
+        let down = heal(&self.run_dir).map(|_| ()).map_err(|error| {
+            let (name, run) = (&self.lab.name, self.run_dir.display());
+            TargetError::Unhealed(format!(
+                "cannot take down the lab {name}: {error}; mend it with: rashomon heal {run}"
+            ))
+        });
+        healed.and(down)
+    }
+}
+
+impl Drop for LabTarget {
+    /// What cannot be removed here is still in the lab's journal.
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
