@@ -7,8 +7,8 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::check::{Assessment, Measured, Metrics, Property, durability, predicted_staleness};
-use crate::history::{FaultWindow, History, NodeId, Txn};
-use crate::model::Nanos;
+use crate::history::{Datatype, FaultWindow, History, NodeId, Txn};
+use crate::model::{Function, Nanos, Value};
 
 /// A number about a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,35 @@ static TABLE: &[Row] = &[
     row("read-unavailable", Unit::Time, "the longest time in which no read succeeded", |seen| {
         unavailable(seen, false)
     }),
+    row(
+        "takeover",
+        Unit::Time,
+        "from a fault to the first write that another node acknowledged, whatever the old one still did",
+        takeover,
+    ),
+    row("failovers", Unit::Count, "how often another node said that it leads", |seen| {
+        Some(failovers(seen)?.count() as f64)
+    }),
+    row(
+        "needless-failovers",
+        Unit::Count,
+        "those of them at which the node that had led before ran",
+        |seen| {
+            Some(failovers(seen)?.filter(|(before, at)| !is_down(seen, *before, *at)).count() as f64)
+        },
+    ),
+    row(
+        "convergence",
+        Unit::Time,
+        "how long after the last fault reads missed what had been acknowledged before its end",
+        |seen| time(seen.metrics.staleness?.convergence?),
+    ),
+    row(
+        "siblings",
+        Unit::Count,
+        "the most values that a read of one key showed side by side",
+        |seen| siblings(seen).max().map(|most| most as f64),
+    ),
     row("lost-writes", Unit::Count, "acknowledged writes that were lost", |seen| {
         let awl = seen.metrics.losses.iter().find(|losses| losses.of == Property::Awl)?;
         Some(awl.all.lost as f64)
@@ -254,6 +283,73 @@ fn unavailable(seen: &Seen<'_>, writes: bool) -> Option<f64> {
     moments.extend([first, last]);
     moments.sort_unstable();
     time(moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default())
+}
+
+/// The longest time, over all faults, until a write was acknowledged by another node than the one that
+/// acknowledged the last write before; `None` where that never happened.
+fn takeover(seen: &Seen<'_>) -> Option<f64> {
+    if !seen.metrics.clock {
+        return None;
+    }
+    let writes = load(seen.history).filter(|txn| txn.writes() && txn.is_ok());
+    let mut acknowledged: Vec<(Nanos, NodeId)> =
+        writes.filter_map(|txn| Some((txn.returned_at(), txn.node()?))).collect();
+    acknowledged.sort_unstable();
+    let faults = seen.history.faults();
+    let taken_over = |fault: &FaultWindow| {
+        let begun = acknowledged.partition_point(|(at, _)| *at < fault.begin);
+        let (_, before) = *acknowledged.get(begun.checked_sub(1)?)?;
+        let next = faults.iter().map(|one| one.begin).filter(|begin| *begin > fault.begin).min();
+        let mut after = acknowledged[begun..].iter();
+        let (at, _) = after.find(|(_, node)| *node != before)?;
+        next.is_none_or(|next| *at < next).then(|| *at - fault.begin)
+    };
+    time(faults.iter().filter_map(taken_over).max()?)
+}
+
+/// The changes of who says that it leads: who led before, and when another one first said so in a newer
+/// epoch or term. `None` if nobody was asked.
+fn failovers<'a>(seen: &'a Seen<'_>) -> Option<impl Iterator<Item = (NodeId, Nanos)> + use<'a>> {
+    let asks = |txn: &Txn<'_>| txn.function() == Function::Leader && txn.is_ok();
+    let asked: Vec<Txn<'_>> = load(seen.history).filter(asks).collect();
+    let mut claims: Vec<(i64, NodeId, Nanos)> = Vec::new();
+    for txn in &asked {
+        let said = txn.accesses().next().map(|access| seen.history.values().value(access.value));
+        let Some(Value::Map(said)) = said else { continue };
+        let newest = said.iter().filter_map(|(_, number)| number.as_int()).max();
+        if let (Some(newest), Some(node)) = (newest, txn.node())
+            && claims.last().is_none_or(|(last, ..)| newest > *last)
+        {
+            claims.push((newest, node, txn.returned_at()));
+        }
+    }
+    asked.first()?;
+    let changes = (1..claims.len()).map(move |at| (claims[at - 1].1, claims[at].1, claims[at].2));
+    Some(changes.filter(|(before, after, _)| before != after).map(|(before, _, at)| (before, at)))
+}
+
+/// Whether a node was killed or stood still.
+fn is_down(seen: &Seen<'_>, node: NodeId, at: Nanos) -> bool {
+    let name = Value::text(&seen.history.nodes()[node.index()]);
+    let hits = |value: &Value| match value {
+        Value::Map(fields) => fields
+            .iter()
+            .any(|(_, nodes)| nodes.as_list().is_some_and(|nodes| nodes.contains(&name))),
+        _ => false,
+    };
+    seen.history.faults().iter().any(|fault| {
+        let stops = matches!(&*fault.name, "kill" | "pause") && fault.begin <= at && at < fault.end;
+        stops && hits(&fault.value)
+    })
+}
+
+/// How many values each read of a multi-value register showed.
+fn siblings<'a>(seen: &'a Seen<'_>) -> impl Iterator<Item = usize> + use<'a> {
+    let history = seen.history;
+    let read = history.txns().filter(|txn| txn.is_ok()).flat_map(Txn::accesses);
+    let of_key = read.filter(|access| history.datatype(access.key) == Datatype::MultiValue);
+    let lists = of_key.filter(|access| access.function == Function::Get);
+    lists.filter_map(|access| Some(history.values().value(access.value).as_list()?.len()))
 }
 
 /// Each lost write is put down to the fault whose beginning is nearest to its acknowledgement.

@@ -193,6 +193,9 @@ pub struct Staleness {
     pub versions_p95: u64,
     /// Its maximum.
     pub versions_max: u64,
+    /// How long after the last fault had ended a read still missed what had been acknowledged before
+    /// that. Absent without a clock or faults that ended.
+    pub convergence: Option<Nanos>,
     /// The stalest read: by time, or by versions where there is no clock.
     pub worst: Option<StaleRead>,
 }

@@ -15,6 +15,9 @@ use crate::model::{Function, Kind, Nanos};
 pub(super) fn measure(history: &History, broken: Option<&[Range<Nanos>]>) -> Option<Staleness> {
     let by_key = history.by_key();
     let (mut reads, mut during_faults) = (0, 0);
+    let ends = history.faults().iter().map(|fault| fault.end);
+    let healed = ends.filter(|end| *end != Nanos::FOREVER).max().filter(|_| broken.is_some());
+    let mut convergence = healed.map(|_| Nanos(0));
     let (mut times, mut behind, mut worst) = (Times::default(), Vec::new(), None::<StaleRead>);
     let mut atomicity: Option<Atomicity> = None;
     for key in history.keys() {
@@ -36,6 +39,11 @@ pub(super) fn measure(history: &History, broken: Option<&[Range<Nanos>]>) -> Opt
                     let begun = broken.partition_point(|window| window.start <= at);
                     let in_fault = begun > 0 && at < broken[begun - 1].end;
                     during_faults += u64::from(in_fault);
+                    let missed = history.txn(stale.missed).returned_at();
+                    if let Some(healed) = healed.filter(|healed| missed <= *healed && *healed < at)
+                    {
+                        convergence = convergence.max(Some(at - healed));
+                    }
                 }
                 None => stale.time = Nanos(0),
             }
@@ -67,6 +75,7 @@ pub(super) fn measure(history: &History, broken: Option<&[Range<Nanos>]>) -> Opt
         versions_p50: quantile(50),
         versions_p95: quantile(95),
         versions_max: quantile(100),
+        convergence,
         worst,
     })
 }

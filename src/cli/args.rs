@@ -113,11 +113,15 @@ pub(crate) struct SurveyArgs {
     #[arg(long)]
     pub(crate) demo: bool,
 
-    /// Run every failure on the seeds from 1 to N [default: as many as the scenario says]
+    /// The first seed of all runs
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) first_seed: u64,
+
+    /// Run every failure on N seeds [default: as many as the scenario says]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<NonZeroU32>,
 
-    /// Run every control on the seeds from 1 to N
+    /// Run every control on N seeds
     #[arg(long, value_name = "N", default_value = "50")]
     pub(crate) control_seeds: NonZeroU32,
 

@@ -32,8 +32,11 @@ pub(crate) fn survey(args: &SurveyArgs, terminal: &Terminal) -> Result<Exit, Fai
         .into_iter()
         .map(|(path, scenario)| (path.display().to_string(), scenario))
         .collect();
-    let seeds =
-        Seeds { finding: args.seeds.map(NonZeroU32::get), control: args.control_seeds.get() };
+    let seeds = Seeds {
+        first: args.first_seed,
+        finding: args.seeds.map(NonZeroU32::get),
+        control: args.control_seeds.get(),
+    };
     let bar = bar(runs(&scenarios, seeds), terminal);
     let matrix = run_survey(&scenarios, seeds, &|| bar.inc(1));
     bar.finish_and_clear();

@@ -1,8 +1,11 @@
-//! The reads at the end: every key from every node, twice.
+//! What is done at the end: every key is read from every node, twice, or every queue is emptied.
 //!
 //! One round shows what each node holds; the second, a moment later, whether it still moves: nodes
 //! that differ alike in both have diverged (ANOMALIES, EC). Every node has a reader of its own, with
 //! its own session, so that nobody's session is made to hop between nodes.
+//!
+//! A queue is emptied by one client that takes from it until it is told that there is nothing left:
+//! only then what never came out is lost.
 
 use std::sync::Arc;
 
@@ -28,8 +31,9 @@ struct Reader {
 #[derive(Clone, Debug)]
 pub(super) struct Finals {
     readers: Vec<Reader>,
-    /// How a key is read.
+    /// How a key is read, or emptied.
     function: Function,
+    rounds: u32,
     first_process: u32,
     first_session: u32,
     round: u32,
@@ -37,7 +41,8 @@ pub(super) struct Finals {
 }
 
 impl Finals {
-    pub(super) fn new(
+    /// Reads of all keys.
+    pub(super) fn reads(
         nodes: &[Arc<str>],
         function: Function,
         process: u32,
@@ -54,8 +59,21 @@ impl Finals {
             not_before: Nanos(0),
             busy: false,
         });
-        let readers = readers.collect();
-        Self { readers, function, first_process: process, first_session: session, round: 0, settle }
+        Self {
+            readers: readers.collect(),
+            function,
+            rounds: ROUNDS,
+            first_process: process,
+            first_session: session,
+            round: 0,
+            settle,
+        }
+    }
+
+    /// One client who empties all queues.
+    pub(super) fn drains(process: u32, session: u32) -> Self {
+        let reads = Self::reads(&[], Function::Dequeue, process, session, Nanos(0));
+        Self { rounds: 1, ..reads }
     }
 
     /// The next read, or when to ask again; `None` when all is read.
@@ -67,7 +85,7 @@ impl Finals {
                 reader.not_before = now + self.settle;
             }
         }
-        if self.round >= ROUNDS {
+        if self.round >= self.rounds {
             return None;
         }
         let mut wake = Nanos::FOREVER;
@@ -104,7 +122,12 @@ impl Finals {
         if event.kind == Kind::Info {
             reader.process = reader.process.wrapping_add(many);
         }
-        if event.kind == Kind::Ok || reader.attempts >= ATTEMPTS {
+        let is_ok = event.kind == Kind::Ok;
+        let has_more = self.function == Function::Dequeue
+            && event.op.mops.first().is_some_and(|mop| mop.value != Value::Null);
+        if is_ok && has_more {
+            reader.attempts = 0;
+        } else if is_ok || reader.attempts >= ATTEMPTS {
             reader.key += 1;
             reader.attempts = 0;
         } else {

@@ -31,4 +31,4 @@ pub use operations::{Body, Family, OPERATIONS, Operation, OperationRow, Part};
 pub use shapes::{SHAPES, Shape, ShapeRow};
 pub use stock::StockPlan;
 pub use traits::{Context, Generator, Next};
-pub use whole_run::{Phases, Plan, WorkloadGenerator};
+pub use whole_run::{Last, Phases, Plan, WorkloadGenerator};

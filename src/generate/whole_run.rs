@@ -25,8 +25,19 @@ pub struct Phases {
     pub quiesce: Nanos,
     /// Between the two rounds of final reads.
     pub settle: Nanos,
-    /// Whether every key is read from every node in the end.
-    pub final_reads: bool,
+    /// What is done in the end.
+    pub last: Last,
+}
+
+/// What is done in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// Nothing.
+    Nothing,
+    /// Every key is read from every node.
+    Reads,
+    /// Every queue is emptied.
+    Drains,
 }
 
 /// What a run shall do.
@@ -52,7 +63,7 @@ impl Plan {
     /// How long the phases take at least, without the final reads themselves.
     pub fn duration(&self) -> Nanos {
         let phases = &self.phases;
-        let settle = if phases.final_reads { phases.settle } else { Nanos(0) };
+        let settle = if phases.last == Last::Reads { phases.settle } else { Nanos(0) };
         phases.warmup + phases.main + phases.recovery + phases.quiesce + settle
     }
 }
@@ -144,18 +155,19 @@ impl Generator for WorkloadGenerator {
                 }
                 Stage::Quiesce(end) if now < end => return Next::WaitUntil(end),
                 Stage::Quiesce(_) => {
-                    if self.phases.final_reads {
-                        let process = self.clients.unused_process();
-                        let session = self.clients.sessions();
-                        let settle = self.phases.settle;
-                        self.finals = Some(Finals::new(
+                    let process = self.clients.unused_process();
+                    let session = self.clients.sessions();
+                    self.finals = match self.phases.last {
+                        Last::Nothing => None,
+                        Last::Reads => Some(Finals::reads(
                             &self.nodes,
                             self.final_read,
                             process,
                             session,
-                            settle,
-                        ));
-                    }
+                            self.phases.settle,
+                        )),
+                        Last::Drains => Some(Finals::drains(process, session)),
+                    };
                     self.stage = Stage::Final;
                 }
                 Stage::Final => {

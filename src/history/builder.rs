@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::history::columns::{GivenUp, NO_NODE};
-use crate::history::datatype::Sightings;
+use crate::history::datatype::{Sightings, datatypes};
 use crate::history::numbers::Numbers;
 use crate::history::{Access, Datatype, Header, History, KeyId, NodeId, Rank, ValueId, Values};
 use crate::model::{Event, Function, Kind, Nanos, Op, Process, Value, What};
@@ -388,7 +388,7 @@ impl Builder {
                 seen.added_again |= !added.insert((*key, *value));
             }
         }
-        history.datatypes = sightings.into_iter().map(Sightings::datatype).collect();
+        history.datatypes = datatypes(&sightings);
         self.normalise_empty_reads();
         if let Some(initial) = self.history.header.as_ref().and_then(|one| one.initial.clone()) {
             self.history.begin_with(initial);

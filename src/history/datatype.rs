@@ -75,12 +75,18 @@ impl Sightings {
         self.functions |= 1 << function as u32;
     }
 
+    /// Whether nothing was done to it but reading, and a number or nothing was read.
+    fn is_read_as_number(self) -> bool {
+        let is_only_read = self.functions == 1 << Function::Read as u32;
+        is_only_read && !self.read_list && !self.read_text && !self.read_map
+    }
+
     /// Whether nothing was done to it but adding.
     pub(super) fn is_only_added_to(self) -> bool {
         self.functions == 1 << Function::Add as u32
     }
 
-    pub(super) fn datatype(self) -> Datatype {
+    fn datatype(self) -> Datatype {
         use Function as F;
         let any =
             |functions: &[F]| functions.iter().any(|f| self.functions & (1 << *f as u32) != 0);
@@ -122,4 +128,16 @@ impl Sightings {
             _ => Datatype::Mixed,
         }
     }
+}
+
+/// What each key is. Where all that is changed are counters, a key that nobody has counted with is one
+/// as well, though it shows no more than a number that nobody wrote.
+pub(super) fn datatypes(sightings: &[Sightings]) -> Vec<Datatype> {
+    let mut datatypes: Vec<Datatype> = sightings.iter().map(|seen| seen.datatype()).collect();
+    let mut changed =
+        sightings.iter().zip(&datatypes).filter(|(seen, _)| !seen.is_read_as_number()).peekable();
+    if changed.peek().is_some() && changed.all(|(_, datatype)| *datatype == Datatype::Counter) {
+        datatypes.fill(Datatype::Counter);
+    }
+    datatypes
 }

@@ -18,24 +18,31 @@ impl fmt::Display for FaultId {
     }
 }
 
-/// Two streams between each pair of nodes of a store.
+/// A stream between each pair of nodes of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
     /// Who is alive, who leads, elections, acknowledgements.
     Status,
     /// The replicated log.
     Replication,
+    /// A second way to learn who is alive: a serial line, another network.
+    SecondStatus,
+    /// A third one.
+    ThirdStatus,
 }
 
 impl Channel {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Status, Self::Replication];
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Status, Self::Replication, Self::SecondStatus, Self::ThirdStatus];
 
     /// Its name in a workload and in a history.
     pub fn name(self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Replication => "replication",
+            Self::SecondStatus => "status-2",
+            Self::ThirdStatus => "status-3",
         }
     }
 

@@ -32,7 +32,9 @@ pub struct Outcome {
     pub title: String,
     /// The command that repeats the run of one seed, but for the seed.
     pub command: String,
-    /// It was run on the seeds from 1 to this.
+    /// The first seed that it was run on.
+    pub first_seed: u64,
+    /// It was run on so many seeds.
     pub seeds: u32,
     /// As expected, undecided, or not as expected.
     pub status: Status,

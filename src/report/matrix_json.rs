@@ -58,6 +58,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Tree {
         "verdict": verdict(outcome.status),
         "reasons": outcome.reasons,
         "command": outcome.command,
+        "from_seed": outcome.first_seed,
         "seeds": outcome.seeds,
         "properties": outcome.asked.iter().map(tally).collect::<Tree>(),
         "besides": besides.collect::<Tree>(),

@@ -79,7 +79,12 @@ impl MatrixText {
         }
         // How to see for oneself: the first seed that shows something, else the first of all.
         if self.stories || !outcome.reasons.is_empty() {
-            let seed = outcome.asked.iter().filter_map(|tally| tally.first).min().unwrap_or(1);
+            let seed = outcome
+                .asked
+                .iter()
+                .filter_map(|tally| tally.first)
+                .min()
+                .unwrap_or(outcome.first_seed);
             notes.push(format!("{} --seed {seed}", outcome.command));
         }
         for note in notes {

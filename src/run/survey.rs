@@ -9,9 +9,11 @@ use crate::run::Trial;
 use crate::run::parallel::in_order;
 use crate::workload::{Control, Scenario, Workload};
 
-/// On how many seeds, from 1, scenarios are run.
+/// On how many seeds scenarios are run.
 #[derive(Clone, Copy, Debug)]
 pub struct Seeds {
+    /// The first of them.
+    pub first: u64,
     /// For failures; as many as the scenario says where absent.
     pub finding: Option<u32>,
     /// For remedies.
@@ -24,8 +26,7 @@ pub fn survey(scenarios: &[(String, Scenario)], seeds: Seeds, done: &(dyn Fn() +
     let sides: Vec<Vec<Side<'_>>> =
         scenarios.iter().map(|(file, scenario)| Side::all(file, scenario, seeds)).collect();
     let all: Vec<&Side<'_>> = sides.iter().flatten().collect();
-    let seeds_of =
-        |(at, side): (usize, &&Side<'_>)| (1..=u64::from(side.seeds)).map(move |s| (at, s));
+    let seeds_of = |(at, side): (usize, &&Side<'_>)| side.range().map(move |seed| (at, seed));
     let jobs: Vec<(usize, u64)> = all.iter().enumerate().flat_map(seeds_of).collect();
     let mut seen = in_order(&jobs, |(side, seed)| {
         let seen = all[*side].run(*seed);
@@ -58,10 +59,11 @@ pub fn runs(scenarios: &[(String, Scenario)], seeds: Seeds) -> u64 {
 /// What is run of a scenario: its failure or one of its remedies.
 struct Side<'a> {
     workload: &'a Workload,
-    asked: &'a [Property],
+    asked: Vec<Property>,
     figures: &'a [Figure],
     control: Option<&'a Control>,
     command: String,
+    first_seed: u64,
     seeds: u32,
 }
 
@@ -79,10 +81,11 @@ impl<'a> Side<'a> {
     fn all(file: &str, scenario: &'a Scenario, seeds: Seeds) -> Vec<Self> {
         let finding = Self {
             workload: &scenario.finding,
-            asked: &scenario.finds,
+            asked: scenario.finds.iter().chain(&scenario.also).copied().collect(),
             figures: &scenario.figures,
             control: None,
             command: format!("rashomon run {file}"),
+            first_seed: seeds.first,
             seeds: seeds.finding.unwrap_or(scenario.seeds),
         };
         let several = scenario.controls.len() > 1;
@@ -90,15 +93,21 @@ impl<'a> Side<'a> {
             let number = if several { format!("={}", at + 1) } else { String::new() };
             Self {
                 workload: &control.workload,
-                asked: &control.holds,
+                asked: control.holds.clone(),
                 figures: &scenario.figures,
                 control: Some(control),
                 command: format!("rashomon run {file} --control{number}"),
+                first_seed: seeds.first,
                 seeds: seeds.control,
             }
         };
         let controls = scenario.controls.iter().enumerate().map(control);
         std::iter::once(finding).chain(controls).collect()
+    }
+
+    /// The seeds.
+    fn range(&self) -> std::ops::Range<u64> {
+        self.first_seed..self.first_seed + u64::from(self.seeds)
     }
 
     fn run(&self, seed: u64) -> Result<Seen, String> {
@@ -131,7 +140,7 @@ impl<'a> Side<'a> {
         let mut reasons = Vec::new();
         let mut status = Status::Valid;
         let mut ran = Vec::new();
-        for (seed, result) in (1..).zip(seen) {
+        for (seed, result) in self.range().zip(seen) {
             match result {
                 Ok(seen) => ran.push((seed, seen)),
                 Err(why) => {
@@ -173,6 +182,7 @@ impl<'a> Side<'a> {
         Outcome {
             title: self.control.map_or_else(String::new, |control| control.title.clone()),
             command: self.command.clone(),
+            first_seed: self.first_seed,
             seeds: self.seeds,
             status,
             reasons,

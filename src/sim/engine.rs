@@ -291,7 +291,7 @@ impl<N: Node> Engine<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::{Conditions, Latency};
+    use crate::sim::{Conditions, Latency, Sites};
 
     /// Counts, durably every second time; tells its neighbour; answers with what it sees.
     #[derive(Default)]
@@ -336,7 +336,8 @@ mod tests {
 
     fn engine() -> Engine<Counting> {
         let latency = Latency::Fixed(Nanos(10));
-        let conditions = Conditions { latency, loss: 0.0, duplication: 0.0, reordering: 0.0 };
+        let conditions =
+            Conditions { latency, loss: 0.0, duplication: 0.0, reordering: 0.0, sites: Sites::ONE };
         let nodes = vec![Counting::default(), Counting::default()];
         Engine::new(nodes, Network::new(2, conditions, 1), 1)
     }

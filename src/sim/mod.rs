@@ -13,6 +13,7 @@ mod latency;
 mod network;
 mod node;
 mod queue;
+mod sites;
 
 pub use disk::Disk;
 pub use engine::{Answer, Engine};
@@ -20,3 +21,4 @@ pub use latency::{Latency, parse_duration};
 pub use network::{Conditions, Delivery, Network};
 pub use node::{Effects, Node, NodeId, Outbox, Ticket, Timer};
 pub use queue::Queue;
+pub use sites::Sites;

@@ -1,7 +1,7 @@
 //! What happens to a message between two nodes, or between a client and a node.
 
 use crate::model::{Channel, Nanos, Random};
-use crate::sim::{Latency, NodeId};
+use crate::sim::{Latency, NodeId, Sites};
 
 /// How the network behaves when no fault is injected.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Conditions {
     pub duplication: f64,
     /// The probability that a message between nodes is late, so that later ones overtake it.
     pub reordering: f64,
+    /// Where the nodes stand.
+    pub sites: Sites,
 }
 
 /// When a message arrives.
@@ -27,12 +29,14 @@ pub enum Delivery {
     Twice(Nanos, Nanos),
 }
 
+const CHANNELS: usize = Channel::ALL.len();
+
 /// The links, their cuts, and the stream of chance that decides over each message.
 #[derive(Clone, Debug)]
 pub struct Network {
     conditions: Conditions,
     nodes: usize,
-    /// How many faults cut the directed link, by `2 * (from * nodes + to) + channel`.
+    /// How many faults cut the directed link, by `CHANNELS * (from * nodes + to) + channel`.
     cuts: Vec<u32>,
     /// When the last ordered message of a channel arrives, likewise. Each channel keeps its order, as
     /// a TCP connection does, unless the network reorders; a slow one does not delay the other.
@@ -48,8 +52,8 @@ impl Network {
         Self {
             conditions,
             nodes,
-            cuts: vec![0; 2 * nodes * nodes],
-            tails: vec![Nanos(0); 2 * nodes * nodes],
+            cuts: vec![0; CHANNELS * nodes * nodes],
+            tails: vec![Nanos(0); CHANNELS * nodes * nodes],
             slowness: vec![Nanos(0); nodes],
             random: Random::stream(seed, "network"),
         }
@@ -92,7 +96,8 @@ impl Network {
             return Delivery::Dropped;
         }
         let slowness = self.slowness[from.index()] + self.slowness[to.index()];
-        let mut arrival = departure + slowness + self.delay();
+        let distance = self.conditions.sites.between(from, to);
+        let mut arrival = departure + slowness + distance + self.delay();
         if self.happens(self.conditions.reordering) {
             for _ in 0..4 {
                 arrival = arrival + self.delay();
@@ -116,7 +121,7 @@ impl Network {
     }
 
     fn stream(&self, from: NodeId, to: NodeId, channel: Channel) -> usize {
-        2 * (from.index() * self.nodes + to.index()) + channel as usize
+        CHANNELS * (from.index() * self.nodes + to.index()) + channel as usize
     }
 
     fn delay(&mut self) -> Nanos {
@@ -138,7 +143,7 @@ mod tests {
 
     fn network(loss: f64, duplication: f64, reordering: f64) -> Network {
         let latency = Latency::Uniform(Nanos(100), Nanos(200));
-        Network::new(2, Conditions { latency, loss, duplication, reordering }, 1)
+        Network::new(2, Conditions { latency, loss, duplication, reordering, sites: Sites::ONE }, 1)
     }
 
     fn arrivals(network: &mut Network, count: u64) -> Vec<Delivery> {

@@ -90,6 +90,11 @@ impl<N: Node> Outbox<'_, N> {
         self.effects.messages.push((to, Channel::Status, Nanos(0), message));
     }
 
+    /// Sends a message over that channel.
+    pub fn send_over(&mut self, channel: Channel, to: NodeId, message: N::Message) {
+        self.effects.messages.push((to, channel, Nanos(0), message));
+    }
+
     /// Sends a part of the log, leaving after `lag`.
     pub fn ship(&mut self, to: NodeId, lag: Nanos, message: N::Message) {
         self.effects.messages.push((to, Channel::Replication, lag, message));

@@ -73,6 +73,14 @@ pub(super) const NODES: OptionInfo =
     option("nodes", "3", "1 to 9", "how many nodes; they are n1, n2, …");
 pub(super) const LATENCY: OptionInfo =
     option("latency", "200us..1ms", LATENCIES, "the time of one message, one way");
+pub(super) const DATA_CENTERS: OptionInfo = option(
+    "data-centers",
+    "1",
+    "1 | 2",
+    "the nodes stand in one place, or the second half of them in another",
+);
+pub(super) const DISTANCE: OptionInfo =
+    option("distance", "40ms", DURATION, "how much longer a message takes between data centres");
 pub(super) const LOSS: OptionInfo =
     option("loss", "0", PROBABILITY, "how likely a message is lost");
 pub(super) const DUPLICATION: OptionInfo =
@@ -133,6 +141,8 @@ pub static STORES: &[StoreInfo] = &[
                 "a read asks a majority, trusts the leader's lease, or is answered at once",
             ),
             option("election-timeout", "300ms", DURATION, "how long a follower misses its leader"),
+            DATA_CENTERS,
+            DISTANCE,
             LATENCY,
             LOSS,
             DUPLICATION,

@@ -13,6 +13,8 @@ pub(super) struct Entry {
     pub(super) epoch: u64,
     /// What to do; nothing in the entry with which a new primary begins its epoch.
     pub(super) op: Option<Arc<Op>>,
+    /// The number of the request that asked for it, over all clients; 0 where nobody did.
+    pub(super) request: u64,
 }
 
 /// A record of a node's disk.
@@ -73,6 +75,11 @@ impl Log {
     /// All entries, in order.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Whether an entry was asked for by the request of that number.
+    pub(super) fn has_request(&self, number: u64) -> bool {
+        self.entries.iter().rev().any(|entry| entry.request == number)
     }
 
     /// The entries from `first` on, at most `limit`.
@@ -189,7 +196,7 @@ mod tests {
     use super::*;
 
     fn log(epochs: &[u64]) -> Log {
-        Log { entries: epochs.iter().map(|&epoch| Entry { epoch, op: None }).collect() }
+        Log { entries: epochs.iter().map(|&epoch| Entry { epoch, op: None, request: 0 }).collect() }
     }
 
     fn epochs(log: &Log) -> Vec<u64> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{Nanos, Value, did_you_mean};
-use crate::sim::{Conditions, Latency, parse_duration};
+use crate::sim::{Conditions, Latency, Sites, parse_duration};
 use crate::store::StoreInfo;
 
 /// Why a store could not be built.
@@ -159,17 +159,31 @@ impl<'a> Options<'a> {
         self.choice("bug", &bugs)
     }
 
+    /// Where the nodes stand.
+    pub(super) fn sites(&self) -> Result<Sites, OptionError> {
+        if !self.knows("data-centers") {
+            return Ok(Sites::ONE);
+        }
+        let (nodes, centers) = (self.count("nodes", 1, 9)?, self.count("data-centers", 1, 2)?);
+        if centers > nodes {
+            return Err(OptionError::of("data-centers", "a data centre needs a node"));
+        }
+        Ok(Sites { nodes, centers, distance: self.duration("distance")? })
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.store.options.iter().any(|option| option.name == name)
+    }
+
     /// What the network does of itself.
     pub(super) fn conditions(&self) -> Result<Conditions, OptionError> {
-        let between_nodes = |name| {
-            let known = self.store.options.iter().any(|option| option.name == name);
-            if known { self.probability(name) } else { Ok(0.0) }
-        };
+        let between_nodes = |name| if self.knows(name) { self.probability(name) } else { Ok(0.0) };
         Ok(Conditions {
             latency: self.latency("latency")?,
             loss: self.probability("loss")?,
             duplication: between_nodes("duplication")?,
             reordering: between_nodes("reordering")?,
+            sites: self.sites()?,
         })
     }
 

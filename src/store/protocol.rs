@@ -21,6 +21,8 @@ pub enum Request {
     Execute {
         /// The operation.
         op: Arc<Op>,
+        /// Its number among all requests of all clients, from 1; the same if it is asked again.
+        number: u64,
         /// Answer a read no earlier than when this position has been applied.
         token: Position,
         /// The newest epoch that the client has heard of.
@@ -83,4 +85,9 @@ impl Standing {
 pub trait Store: Node<Request = Request, Reply = Reply> {
     /// How the node sees itself.
     fn standing(&self) -> Standing;
+
+    /// Of a node without data, which is asked where the primary is: whom it holds for it.
+    fn map(&self) -> Option<NodeId> {
+        None
+    }
 }

@@ -74,7 +74,7 @@ impl Session {
         }
     }
 
-    /// Looks the primary's address up, and goes on with it for that long; `leader` is who has it now.
+    /// Goes on for that long with the primary's address; `leader` is who is said to have it now.
     pub(super) fn look_up(&mut self, leader: Option<(u64, NodeId)>, now: Nanos, age: Nanos) {
         if self.address_until.is_some_and(|until| now < until) {
             return;
@@ -124,6 +124,11 @@ impl Session {
         } else {
             Position::default()
         }
+    }
+
+    /// Whom it takes for the primary.
+    pub(super) fn primary(&self) -> NodeId {
+        self.primary
     }
 
     /// The newest epoch it has heard of.

@@ -1,14 +1,14 @@
 //! What a workload can show: which properties its operations give evidence for.
 
 use crate::check::Property;
-use crate::generate::{Body, Family, Field, Operation, OperationRow, Part, Plan};
+use crate::generate::{Body, Family, Field, Last, Operation, OperationRow, Part, Plan};
 use crate::model::Function;
 
 /// What the plan lacks of the evidence for a property. An expectation that no run can decide would
 /// only be found out after the run.
 pub(super) fn lack(property: Property, plan: &Plan) -> Option<String> {
     let rows: Vec<_> = plan.operations.iter().flat_map(Operation::rows).collect();
-    let finals = plan.phases.final_reads;
+    let finals = plan.phases.last == Last::Reads;
     if let Some(functions) = object(property) {
         return (!plan.operations.iter().any(|one| functions.contains(&one.function)))
             .then(|| format!("no operation is {}", named(functions)));
@@ -142,8 +142,8 @@ pub(super) fn is_seldom_decided(property: Property, plan: &Plan) -> bool {
         P::Pram => !does(&[F::Write, F::Cas, F::Rmw]),
         P::Cp => is_overwritten && (does(&[F::Cas, F::Rmw]) || several().next().is_some()),
         P::CpS => is_overwritten,
-        // No generator drains its queues in the end.
-        P::QLost => true,
+        // What is still in a queue is not lost.
+        P::QLost => plan.phases.last != Last::Drains,
         _ => false,
     }
 }

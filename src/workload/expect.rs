@@ -1,7 +1,7 @@
 //! What is expected, and whether the operations can show it.
 
 use crate::check::{Assumption, Property};
-use crate::generate::Plan;
+use crate::generate::{Last, Plan};
 use crate::history::Expectations;
 use crate::model::did_you_mean;
 use crate::workload::diagnostic::Diagnostic;
@@ -47,7 +47,7 @@ pub(super) fn expectations(
             wrong.push(source.diagnostic(text.span(), message).with_help(help));
         }
     }
-    if let (Some(most), false) = (&expect.max_lost_writes, plan.phases.final_reads) {
+    if let (Some(most), false) = (&expect.max_lost_writes, plan.phases.last == Last::Reads) {
         let message = "lost writes cannot be counted: no final reads, `phases.final = [\"read\"]`";
         wrong.push(source.diagnostic(most.span(), message.to_owned()));
     }

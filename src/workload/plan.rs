@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use crate::generate::{
-    BankPlan, Body, ClientPlan, Family, FaultPlan, Field, Inject, KeyChoice, KeyPlan, Nodes,
+    BankPlan, Body, ClientPlan, Family, FaultPlan, Field, Inject, KeyChoice, KeyPlan, Last, Nodes,
     OPERATIONS, Operation, OperationRow, Part, Phases, Plan, Rate, Routing, SHAPES, Shape,
     StockPlan, Writers,
 };
@@ -51,6 +51,13 @@ pub(super) fn plan(file: &File, source: &Source, wrong: &mut Vec<Diagnostic>) ->
         faults: file.fault.iter().filter_map(|fault| reader.fault(fault, file)).collect(),
         phases: reader.phases(&file.phases),
     };
+    let has_queue =
+        || plan.operations.iter().flat_map(Operation::rows).any(|row| row.family == Family::Queue);
+    if let (Last::Drains, [first, ..], false) =
+        (plan.phases.last, &file.phases.finals[..], has_queue())
+    {
+        reader.complain(first.span(), "there is no queue to drain: no operation is `enqueue`");
+    }
     (plan, reader.mentions)
 }
 
@@ -459,10 +466,19 @@ impl Reader<'_> {
         if phases.main.get_ref().0 == Nanos(0) {
             self.complain(phases.main.span(), "a run without a main phase does nothing");
         }
+        let mut last = Last::Nothing;
         for text in &phases.finals {
-            if text.get_ref() != "read" {
-                self.unknown("final operation", text.get_ref(), text.span(), &["read"]);
+            match text.get_ref().as_str() {
+                "read" => last = Last::Reads,
+                "drain" => last = Last::Drains,
+                other => {
+                    let known = ["read", "drain"];
+                    self.unknown("final operation", other, text.span(), &known);
+                }
             }
+        }
+        if let ([_, second, ..], false) = (&phases.finals[..], last == Last::Nothing) {
+            self.complain(second.span(), "a run is ended in one way");
         }
         let or = |written: &Option<Written<Nanos>>, default: Nanos| {
             written.as_ref().map_or(default, |written| written.0)
@@ -473,7 +489,7 @@ impl Reader<'_> {
             recovery: or(&phases.recovery, Nanos(0)),
             quiesce: or(&phases.quiesce, Nanos::from_millis(5_000)),
             settle: or(&phases.settle, Nanos::from_millis(1_000)),
-            final_reads: !phases.finals.is_empty(),
+            last,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! | `workload` | the workload it changes: `set` is `set.toml` in the folder above |
 //! | `seeds` | within so many seeds every property under `finds` is violated; `20` |
 //! | `finds` | properties that are violated |
-//! | `also` | properties that may be violated besides |
+//! | `also` | properties that are violated besides within as many seeds; a single run is not blamed for them |
 //! | `figures` | what is measured beside: rows of [`Figure`]; or the id of a property, for its violations |
 //! | `set` | a table of overrides: `"target.replication" = "async"`, as `--set` takes them |
 //! | `fault` | the faults, in the place of all those of the workload |
@@ -37,6 +37,8 @@ pub struct Scenario {
     pub seeds: u32,
     /// The properties that are violated.
     pub finds: Vec<Property>,
+    /// Those that are violated besides.
+    pub also: Vec<Property>,
     /// What is measured beside.
     pub figures: Vec<Figure>,
     /// What is run to find them; it expects `finds` to hold.
@@ -97,8 +99,8 @@ struct File {
     seeds: Spanned<u32>,
     #[serde(default)]
     finds: Vec<Text>,
-    #[serde(default, rename = "also")]
-    _also: Vec<Text>,
+    #[serde(default)]
+    also: Vec<Text>,
     #[serde(default)]
     figures: Vec<Text>,
     #[serde(default, rename = "set")]
@@ -178,6 +180,7 @@ impl Scenario {
             title: workload.about.clone(),
             seeds: DEFAULT_SEEDS,
             finds: names.filter_map(|name| Property::from_name(name)).collect(),
+            also: Vec::new(),
             figures: Vec::new(),
             finding: workload,
             controls: Vec::new(),
@@ -260,6 +263,7 @@ impl Scenario {
             title: written.title,
             seeds: written.seeds.into_inner(),
             finds: properties(&written.finds),
+            also: properties(&written.also),
             figures,
             finding,
             controls: controls.collect::<Result<_, Vec<Diagnostic>>>()?,

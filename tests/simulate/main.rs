@@ -2,6 +2,7 @@
 //! the planted bugs show.
 
 mod closed_loop;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -251,6 +252,18 @@ impl Client {
 
     fn read(&mut self, node: &str, key: &str) -> Value {
         self.ask(Some(node), false, Op::read(Value::text(key))).1.remove(0).value
+    }
+
+    /// What a cache shows of a key, if it does before anybody else could answer.
+    fn cached(&mut self, key: &str) -> Option<Value> {
+        self.process += 1;
+        let process = Process(self.process);
+        let op = Op::read(Value::text(key));
+        let call = Invocation { process, session: 0, node: None, is_final: false, op };
+        self.target.begin(&Action::Invoke(call)).expect("it takes every operation");
+        let event = self.target.advance(Nanos::FOREVER).expect("every operation ends");
+        let What::Client(mut client) = event.what else { panic!("only clients are answered") };
+        (client.node.is_none() && client.kind == Kind::Ok).then(|| client.op.mops.remove(0).value)
     }
 
     fn fault(&mut self, id: u32, begins: bool, fault: Fault) {

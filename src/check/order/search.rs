@@ -5,6 +5,7 @@
 //! the memory of Lowe 2017). A read that fits is placed at once, because it changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
@@ -34,12 +35,12 @@ pub(super) fn search(
     search.run(steps)
 }
 
-/// What an object holds.
+/// What an object holds. Most of it is shared with the state before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Held {
     Value(ValueId),
-    List(Vec<ValueId>),
-    Set(BTreeSet<ValueId>),
+    List(Arc<Vec<ValueId>>),
+    Set(Arc<BTreeSet<ValueId>>),
     Sum(i64),
 }
 
@@ -51,6 +52,8 @@ struct State {
 
 struct Call {
     accesses: Vec<Access>,
+    /// Of each read of a set: its elements, in order.
+    elements: Vec<Vec<ValueId>>,
     /// The call of the same session that must be placed before.
     after: Option<usize>,
     /// Whether what it read counts.
@@ -92,102 +95,142 @@ impl<'h> Search<'h> {
             if txn.is_ok() {
                 last.insert(txn.session().0, calls.len());
             }
-            calls.push(Call { accesses, after, answers, is_optional: !txn.is_ok(), is_read });
+            let elements = accesses.iter().map(|one| {
+                let of_set = history.datatype(one.key) == Datatype::Set;
+                let values = history.values();
+                let is_told = one.function == Function::Read && values.is_list(one.value);
+                let elements = (of_set && is_told).then(|| values.elements(one.value));
+                let mut elements = elements.unwrap_or_default();
+                elements.sort_unstable();
+                elements.dedup();
+                elements
+            });
+            let elements = elements.collect();
+            let is_optional = !txn.is_ok();
+            calls.push(Call { accesses, elements, after, answers, is_optional, is_read });
         }
         Some(Self { history, keys: keys.into_iter().collect(), calls })
     }
 
     fn run(&self, steps: &mut u64) -> Outcome {
         let held = self.keys.iter().map(|key| match self.history.datatype(*key) {
-            Datatype::List => Held::List(Vec::new()),
-            Datatype::Set => Held::Set(BTreeSet::new()),
+            Datatype::List => Held::List(Arc::default()),
+            Datatype::Set => Held::Set(Arc::default()),
             Datatype::Counter => Held::Sum(0),
             _ => Held::Value(ValueId::NULL),
         });
         let placed = vec![0; self.calls.len().div_ceil(64)];
-        let mut open = vec![State { placed, held: held.collect() }];
+        let mut next = Some(State { placed, held: held.collect() });
         let mut seen: FxHashSet<State> = FxHashSet::default();
-        while let Some(mut state) = open.pop() {
-            self.place_reads(&mut state, steps);
-            let is_missing = |at: usize| !is_placed(&state, at);
-            if !(0..self.calls.len()).any(|at| is_missing(at) && !self.calls[at].is_optional) {
-                return Outcome::Found;
+        // The way to where the search is: each state with the call that is tried next, the earliest
+        // first.
+        let mut way: Vec<(State, usize)> = Vec::new();
+        loop {
+            if let Some(mut state) = next.take() {
+                self.place_reads(&mut state, steps);
+                let is_missing = |at: usize| !is_placed(&state, at);
+                if !(0..self.calls.len()).any(|at| is_missing(at) && !self.calls[at].is_optional) {
+                    return Outcome::Found;
+                }
+                if seen.insert(state.clone()) {
+                    way.push((state, 0));
+                }
             }
             if *steps == 0 {
                 return Outcome::Open;
             }
-            if !seen.insert(state.clone()) {
+            let Some((state, at)) = way.last_mut() else { return Outcome::Impossible };
+            if *at == self.calls.len() {
+                way.pop();
                 continue;
             }
-            // The earliest is tried first: it is pushed last.
-            for at in (0..self.calls.len()).rev() {
-                open.extend(self.place(&state, at, steps));
-            }
+            next = self.place(state, *at, steps);
+            *at += 1;
         }
-        Outcome::Impossible
     }
 
     fn place_reads(&self, state: &mut State, steps: &mut u64) {
         let mut at = 0;
         while at < self.calls.len() && *steps > 0 {
-            match self.place(state, at, steps).filter(|_| self.calls[at].is_read) {
-                Some(after) => {
-                    *state = after;
-                    // It may let further ones in.
-                    at = 0;
-                }
-                None => at += 1,
+            let call = &self.calls[at];
+            if self.may_come(state, at, steps) && call.is_read && self.fits(state, call) {
+                state.placed[at / 64] |= 1 << (at % 64);
+                // It may let further ones in.
+                at = 0;
+            } else {
+                at += 1;
             }
         }
     }
 
+    /// Whether a call is not placed yet and the one before it in its session is.
+    fn may_come(&self, state: &State, at: usize, steps: &mut u64) -> bool {
+        *steps = steps.saturating_sub(1);
+        let waits = self.calls[at].after.is_some_and(|before| !is_placed(state, before));
+        let may = !is_placed(state, at) && !waits;
+        if may {
+            *steps = steps.saturating_sub(state.placed.len() as u64);
+        }
+        may
+    }
+
+    /// Whether all that a call read is there now.
+    fn fits(&self, state: &State, call: &Call) -> bool {
+        call.accesses.iter().zip(&call.elements).all(|(access, elements)| {
+            let place = self.keys.binary_search(&access.key);
+            place.is_ok_and(|place| {
+                !call.answers || self.answers(&state.held[place], *access, elements)
+            })
+        })
+    }
+
     /// The state after a call; `None` if it cannot come next.
     fn place(&self, state: &State, at: usize, steps: &mut u64) -> Option<State> {
-        *steps = steps.saturating_sub(1);
         let call = &self.calls[at];
-        let waits = call.after.is_some_and(|before| !is_placed(state, before));
-        if is_placed(state, at) || waits {
+        // A state is copied only for what changes it.
+        if !self.may_come(state, at, steps) || call.is_read && !self.fits(state, call) {
             return None;
         }
-        *steps = steps.saturating_sub(state.placed.len() as u64);
         let mut after = state.clone();
         after.placed[at / 64] |= 1 << (at % 64);
-        for access in &call.accesses {
-            let place = self.keys.binary_search(&access.key).ok()?;
-            if !self.apply(&mut after.held[place], *access, call.answers) {
+        for (access, elements) in call.accesses.iter().zip(&call.elements) {
+            let held = &mut after.held[self.keys.binary_search(&access.key).ok()?];
+            if access.function != Function::Read {
+                self.change(held, *access);
+            } else if call.answers && !self.answers(held, *access, elements) {
                 return None;
             }
         }
         Some(after)
     }
 
-    /// Whether the object would have answered so; changes it.
-    fn apply(&self, held: &mut Held, access: Access, answers: bool) -> bool {
+    /// Whether the object would have answered so.
+    fn answers(&self, held: &Held, access: Access, elements: &[ValueId]) -> bool {
         let (values, value) = (self.history.values(), access.value);
-        if access.function == Function::Read {
-            return !answers
-                || match held {
-                    _ if value == ValueId::UNKNOWN => true,
-                    Held::Value(now) => value == *now,
-                    Held::List(now) => *now == values.elements(value),
-                    Held::Set(now) => *now == values.elements(value).into_iter().collect(),
-                    Held::Sum(now) => number(self.history, value) == Some(*now),
-                };
+        match held {
+            _ if value == ValueId::UNKNOWN => true,
+            Held::Value(now) => value == *now,
+            Held::List(now) => **now == values.elements(value),
+            Held::Set(now) => now.len() == elements.len() && now.iter().eq(elements),
+            Held::Sum(now) => number(self.history, value) == Some(*now),
         }
+    }
+
+    fn change(&self, held: &mut Held, access: Access) {
+        let value = access.value;
         match held {
             Held::Value(now) => *now = value,
-            Held::List(now) => now.push(value),
+            Held::List(now) => Arc::make_mut(now).push(value),
             Held::Set(now) if access.function == Function::Remove => {
-                now.remove(&value);
+                Arc::make_mut(now).remove(&value);
             }
             Held::Set(now) => {
-                now.insert(value);
+                Arc::make_mut(now).insert(value);
             }
             Held::Sum(now) => {
                 *now = now.wrapping_add(number(self.history, value).unwrap_or_default());
             }
         }
-        true
     }
 }
 

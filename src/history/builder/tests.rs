@@ -81,3 +81,27 @@ fn equal_times_are_concurrent() {
     assert_eq!([txns[0].index(), txns[1].index()], [0, 1]);
     assert!(!txns[0].precedes(txns[1]));
 }
+
+#[test]
+fn a_key_that_nobody_changed_is_a_counter_among_counters() {
+    let datatype = |changes: &[Function]| {
+        let mut builder = Builder::new();
+        let mut process = 0;
+        let mut done = |op: Op, answer: Op| {
+            process += 1;
+            builder.event(&event(process, process as u32, Kind::Invoke, op)).unwrap();
+            builder.event(&event(process, process as u32, Kind::Ok, answer)).unwrap();
+        };
+        for function in changes {
+            let op = Op::single(*function, function.name().into(), 1.into());
+            done(op.clone(), op);
+        }
+        done(Op::read("x".into()), Op::single(Function::Read, "x".into(), 0.into()));
+        let history = builder.finish().unwrap();
+        let key = history.keys().find(|key| *history.key_name(*key) == "x".into()).unwrap();
+        history.datatype(key)
+    };
+    assert_eq!(datatype(&[Function::Increment]), Datatype::Counter);
+    assert_eq!(datatype(&[Function::Increment, Function::Write]), Datatype::Register);
+    assert_eq!(datatype(&[]), Datatype::Register);
+}

@@ -37,7 +37,7 @@ impl MultiPrimary {
         let proposed = Proposed { ticket, op, answer: prepared.answer, attempts };
         self.proposed.insert(number, proposed);
         let (effects, based_on) = (prepared.effects, prepared.based_on);
-        self.send(FIRST, Message::Propose { number, effects, based_on }, out);
+        out.send(FIRST, Message::Propose { number, effects, based_on });
     }
 
     /// The first primary: decides over a proposal.
@@ -58,7 +58,7 @@ impl MultiPrimary {
             self.order(Stamp { time: 0, node: from.0, number }, effects, out);
         } else {
             let end = self.log.len() as u64;
-            self.send(from, Message::Reject { number, end }, out);
+            out.send(from, Message::Reject { number, end });
         }
     }
 

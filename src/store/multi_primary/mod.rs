@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 pub(super) use options::{INFO, settings};
 
-use crate::model::{Channel, Function, Mop, Nanos, Op, Outcome, Value};
-use crate::sim::{Latency, Node, NodeId, Outbox, Ticket, Timer};
+use crate::model::{Function, Mop, Nanos, Op, Outcome, Value};
+use crate::sim::{Latency, Node, NodeId, Outbox, Sites, Ticket, Timer};
 use crate::store::log::Progress;
 use crate::store::multi_primary::changes::{Change, Effect, Stamp};
 use crate::store::multi_primary::contents::{Conflict, Contents, Merge, Numbers, Rules};
@@ -44,17 +44,26 @@ pub(super) enum Replication {
     Certified,
 }
 
+/// Which primary tells which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topology {
+    /// Each all others.
+    Mesh,
+    /// Each the next one, which passes it on.
+    Ring,
+    /// As a ring that was never closed: the last one tells no other primary.
+    Chain,
+}
+
 /// How every node behaves.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Settings {
     pub(super) nodes: u8,
     /// The first so many nodes are primaries, the others replicas.
     pub(super) primaries: u8,
     pub(super) replication: Replication,
     pub(super) rules: Rules,
-    /// Whether a primary ships to the next one only, which passes it on.
-    pub(super) is_ring: bool,
+    pub(super) topology: Topology,
     /// Whether a change that has come round to its origin is dropped there.
     pub(super) origin_filter: bool,
     pub(super) ids: Scheme,
@@ -63,9 +72,7 @@ pub(super) struct Settings {
     /// Certified: whether a read waits for all that was certified before it.
     pub(super) sync_reads: bool,
     pub(super) lag: Latency,
-    pub(super) data_centers: u8,
-    /// How much longer a message takes between data centres.
-    pub(super) distance: Nanos,
+    pub(super) sites: Sites,
 }
 
 /// A node of the store `multi-primary`.
@@ -175,19 +182,6 @@ impl MultiPrimary {
         self.me.0 < self.settings.primaries
     }
 
-    /// How much longer than usual a message to that node takes.
-    fn distance(&self, to: NodeId) -> Nanos {
-        let center = |node: NodeId| {
-            u16::from(node.0) * u16::from(self.settings.data_centers)
-                / u16::from(self.settings.nodes)
-        };
-        if center(self.me) == center(to) { Nanos(0) } else { self.settings.distance }
-    }
-
-    fn send(&self, to: NodeId, message: Message, out: &mut Outbox<'_, Self>) {
-        out.effects.messages.push((to, Channel::Status, self.distance(to), message));
-    }
-
     fn answer(&self, ticket: Ticket, outcome: Outcome, out: &mut Outbox<'_, Self>) {
         // A client that was answered stays with this node, if the workload names none.
         let hint = Some(Hint { epoch: 1, leader: self.me });
@@ -247,7 +241,8 @@ impl MultiPrimary {
     /// Answers the writes that enough nodes have.
     fn acknowledge(&mut self, out: &mut Outbox<'_, Self>) {
         let all = self.log.len() as u64;
-        let near = self.peers().into_iter().filter(|peer| self.distance(*peer) == Nanos(0));
+        let is_near = |peer: &NodeId| !self.settings.sites.are_apart(self.me, *peer);
+        let near = self.peers().into_iter().filter(is_near);
         let matched = near.map(|peer| self.progress[peer.index()].matched).min();
         let enough = match self.settings.replication {
             Replication::Sync => matched.unwrap_or(all),
@@ -268,7 +263,7 @@ impl MultiPrimary {
         }
         self.begun += 1;
         self.asked.insert(self.begun, (ticket, op.clone()));
-        self.send(FIRST, Message::Ask { question: self.begun, wanted }, out);
+        out.send(FIRST, Message::Ask { question: self.begun, wanted });
     }
 
     fn give(&mut self, wanted: Wanted, out: &mut Outbox<'_, Self>) -> u64 {
@@ -354,7 +349,7 @@ impl Node for MultiPrimary {
             Message::Reject { number, end } => self.retry(number, end, out),
             Message::Ask { question, wanted } => {
                 let given = self.give(wanted, out);
-                self.send(from, Message::Give { question, wanted, given }, out);
+                out.send(from, Message::Give { question, wanted, given });
             }
             Message::Give { question, wanted, given } => {
                 if let Some((ticket, op)) = self.asked.remove(&question) {

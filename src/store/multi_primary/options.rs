@@ -1,10 +1,10 @@
 //! What can be set of the store `multi-primary`.
 
-use super::{Conflict, Merge, Numbers, Replication, Rules, Scheme, Settings};
+use super::{Conflict, Merge, Numbers, Replication, Rules, Scheme, Settings, Topology};
 use crate::store::OptionError;
 use crate::store::catalogue::{
-    CLIENT_TIMEOUT, DUPLICATION, DURATION, LATENCIES, LATENCY, LOSS, NODES, OptionInfo, REORDERING,
-    StoreInfo, option,
+    CLIENT_TIMEOUT, DATA_CENTERS, DISTANCE, DUPLICATION, LATENCIES, LATENCY, LOSS, NODES,
+    OptionInfo, REORDERING, StoreInfo, option,
 };
 use crate::store::options::Options;
 use crate::store::routing::Home;
@@ -89,8 +89,8 @@ const OPTIONS: &[OptionInfo] = &[
     option(
         "topology",
         "mesh",
-        "mesh | ring",
-        "a primary tells all others, or the next one, which passes it on",
+        "mesh | ring | chain",
+        "a primary tells all others, or the next one, which passes it on; the last of a chain tells no other primary: a ring that was never closed",
     ),
     option(
         "origin-filter",
@@ -98,13 +98,8 @@ const OPTIONS: &[OptionInfo] = &[
         "on | off",
         "topology = ring: a change that has come round is dropped, or done again",
     ),
-    option(
-        "data-centers",
-        "1",
-        "1 | 2",
-        "the nodes stand in one place, or half of them in another",
-    ),
-    option("distance", "40ms", DURATION, "how much longer a message takes between data centres"),
+    DATA_CENTERS,
+    DISTANCE,
     option("lag", "exp(10ms)", LATENCIES, "how long a change waits before it is shipped"),
     LATENCY,
     LOSS,
@@ -159,7 +154,10 @@ pub(in crate::store) fn settings(options: &Options<'_>) -> Result<(Settings, Hom
             is_ordered: replication == Replication::Certified,
             primaries,
         },
-        is_ring: options.choice("topology", &[("mesh", false), ("ring", true)])?,
+        topology: options.choice(
+            "topology",
+            &[("mesh", Topology::Mesh), ("ring", Topology::Ring), ("chain", Topology::Chain)],
+        )?,
         origin_filter: options.choice("origin-filter", &[("on", true), ("off", false)])?,
         ids: options.choice(
             "ids",
@@ -173,8 +171,7 @@ pub(in crate::store) fn settings(options: &Options<'_>) -> Result<(Settings, Hom
         has_oracle: options.choice("stamps", &[("clock", false), ("oracle", true)])?,
         sync_reads: options.choice("reads", &[("local", false), ("sync", true)])?,
         lag: options.latency("lag")?,
-        data_centers: options.count("data-centers", 1, 2)?,
-        distance: options.duration("distance")?,
+        sites: options.sites()?,
     };
     let home = options
         .choice("home", &[("any", Home::Any), ("fixed", Home::Fixed), ("moving", Home::Moving)])?;
@@ -186,7 +183,7 @@ fn refuse_nonsense(settings: &Settings) -> Result<(), OptionError> {
     let rules = &settings.rules;
     let refused = |option, why: &str| Err(OptionError::of(option, why));
     if settings.replication == Replication::Certified {
-        if settings.is_ring {
+        if settings.topology != Topology::Mesh {
             return refused("topology", "certified changes come from the first primary: use mesh");
         }
         if rules.by_field {
@@ -198,17 +195,17 @@ fn refuse_nonsense(settings: &Settings) -> Result<(), OptionError> {
     } else if settings.sync_reads {
         return refused("reads", "only replication = \"certified\" has an order to wait for");
     }
-    if settings.is_ring && settings.replication == Replication::Sync {
+    if settings.topology != Topology::Mesh && settings.replication == Replication::Sync {
         return refused("topology", "on a ring nobody hears from all others: use mesh");
     }
-    if !settings.is_ring && !settings.origin_filter {
+    if settings.topology != Topology::Ring && !settings.origin_filter {
         return refused(
             "origin-filter",
             "only on a ring a change comes back: use topology = \"ring\"",
         );
     }
-    if settings.data_centers > settings.nodes {
-        return refused("data-centers", "a data centre needs a node");
+    if settings.topology != Topology::Mesh && settings.primaries == 1 {
+        return refused("topology", "a single primary tells its replicas: use mesh");
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Who ships its log to whom.
 
-use super::{Change, HEARTBEAT, Message, MultiPrimary, Record};
+use super::{Change, HEARTBEAT, Message, MultiPrimary, Record, Topology};
 use crate::model::Nanos;
 use crate::sim::{NodeId, Outbox};
 
@@ -11,16 +11,20 @@ const BATCH: usize = 1024;
 const MOST_HOPS: u8 = 6;
 
 impl MultiPrimary {
-    /// Whom this node ships its log to: all others, or on a ring the next primary and own replicas.
+    /// Whom this node ships its log to: all others, or the next primary and own replicas.
     pub(super) fn peers(&self) -> Vec<NodeId> {
         let (me, primaries) = (self.me.0, self.settings.primaries);
         if me >= primaries {
             return Vec::new();
         }
         let ships = |node: &u8| {
-            let is_next = *node == (me + 1) % primaries;
+            let is_next = match self.settings.topology {
+                Topology::Mesh => true,
+                Topology::Ring => *node == (me + 1) % primaries,
+                Topology::Chain => *node == me + 1 && *node < primaries,
+            };
             let is_own = *node >= primaries && node % primaries == me;
-            *node != me && (!self.settings.is_ring || is_next || is_own)
+            *node != me && (is_next || is_own)
         };
         (0..self.settings.nodes).filter(ships).map(NodeId).collect()
     }
@@ -33,7 +37,7 @@ impl MultiPrimary {
 
     /// Sends a peer what it has not been sent.
     fn ship(&mut self, to: NodeId, out: &mut Outbox<'_, Self>) {
-        let lag = self.settings.lag.sample(out.random) + self.distance(to);
+        let lag = self.settings.lag.sample(out.random);
         let progress = &mut self.progress[to.index()];
         let first = progress.next;
         let start = (first as usize - 1).min(self.log.len());
@@ -53,7 +57,8 @@ impl MultiPrimary {
             return;
         }
         self.contents.apply(change);
-        let passes_on = self.settings.is_ring && self.me.0 < self.settings.primaries;
+        let is_told_by_one = self.settings.topology != Topology::Mesh;
+        let passes_on = is_told_by_one && self.me.0 < self.settings.primaries;
         if passes_on && change.hops < MOST_HOPS {
             self.log.push(Change { hops: change.hops + 1, ..change.clone() });
         }
@@ -80,7 +85,7 @@ impl MultiPrimary {
             self.unpark(out);
         }
         let count = self.received[from.index()];
-        self.send(from, Message::Have { count, behind }, out);
+        out.send(from, Message::Have { count, behind });
     }
 
     /// A peer tells how much of the log it has.
@@ -105,13 +110,13 @@ impl MultiPrimary {
 
     pub(super) fn tick(&mut self, out: &mut Outbox<'_, Self>) {
         let last = self.log.len() as u64;
-        let slack = self.settings.lag.ceiling() + self.settings.distance + self.settings.distance;
+        let slack = self.settings.lag.ceiling() + Nanos(2 * self.settings.sites.distance.0);
         let patience = Nanos(3 * HEARTBEAT.0) + slack;
         for peer in self.peers() {
             let progress = &mut self.progress[peer.index()];
             let stalled = progress.stalled(last, patience, out.now);
             let first = progress.matched + 1;
-            self.send(peer, Message::Changes { first, changes: Vec::new() }, out);
+            out.send(peer, Message::Changes { first, changes: Vec::new() });
             if stalled {
                 self.ship(peer, out);
             }

@@ -49,6 +49,7 @@ impl PrimaryReplica {
         // Whoever was switched off must not switch off its successor: it first hears from it.
         let waits_to_hear = self.settings.fencing == Fencing::Stonith && !fresh;
         self.heard = (!waits_to_hear).then_some(out.now);
+        self.lines.fill(out.now);
         // With an automatic failover there may be a successor by now: it waits to hear of one. Else
         // nobody else will lead; the epoch is new, for it may have forgotten entries of the old one.
         let resumes = fresh || self.settings.failover != Failover::Automatic;
@@ -103,7 +104,8 @@ impl PrimaryReplica {
         self.leads = true;
         let next = self.log.end().index + 1;
         self.progress = vec![Progress::new(next, out.now); usize::from(self.settings.nodes)];
-        self.append(None, out);
+        self.catch_up();
+        self.append(None, 0, out);
     }
 
     /// The primary speaks to its replicas; a replica looks whether it still has a primary.
@@ -135,6 +137,7 @@ impl PrimaryReplica {
             if stalled {
                 self.ship(node, out);
             }
+            self.beat(node, out);
         }
     }
 
@@ -149,7 +152,7 @@ impl PrimaryReplica {
         let rank = (self.me.0 + self.settings.nodes - self.primary().0) % self.settings.nodes;
         let timeout = self.settings.failover_timeout;
         let patience = timeout + Nanos(timeout.0 / 2 * u64::from(rank.saturating_sub(1)));
-        if self.heard.is_some_and(|heard| out.now - heard > patience) {
+        if self.misses_primary(patience, out.now) {
             if self.settings.fencing == Fencing::Stonith && self.primary() != self.me {
                 out.switch_off(self.primary(), OFF);
             }

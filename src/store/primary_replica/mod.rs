@@ -21,11 +21,14 @@
 //! Reads are answered from what is applied, acknowledged or not, and the old primary goes on
 //! answering until it hears of its successor: reads can be stale in every mode that has a failover.
 
+mod apply;
 mod failover;
 mod handover;
 mod join;
+mod lines;
 mod mediator;
 mod options;
+mod refusals;
 mod settings;
 
 use std::collections::VecDeque;
@@ -33,12 +36,13 @@ use std::sync::Arc;
 
 use crate::model::{Function, Mop, Nanos, Op, Outcome};
 use crate::sim::{Node, NodeId, Outbox, Ticket, Timer};
-use crate::store::log::{Accepted, Entry, Log, Progress, Record};
+use crate::store::log::{Entry, Log, Progress, Record};
 use crate::store::options::Fsync;
 use crate::store::{Hint, Objects, Position, Reply, Request, Standing, Store};
 
 use handover::MOVE;
 use join::{Arriving, COPIED, Copying, JOIN};
+use lines::Lines;
 use mediator::{Grants, Mediator};
 pub(super) use options::{INFO, settings};
 pub(super) use settings::Settings;
@@ -60,6 +64,8 @@ pub(super) struct PrimaryReplica {
     matched: u64,
     /// When it last heard of the primary, or began to wait for one; never if it must not lead before.
     heard: Option<Nanos>,
+    /// The same of the other ways to hear of it.
+    lines: Lines,
     /// What the mediators granted to it.
     grants: Grants,
     /// The planned end of its lead.
@@ -70,6 +76,8 @@ pub(super) struct PrimaryReplica {
     is_interrupted: bool,
     /// Whether it met a log that it cannot read, and copies nothing any more.
     has_stopped: bool,
+    /// What the second worker of a replica has not done yet, though later entries may be done.
+    late: Option<Arc<Op>>,
     /// Of a new replica that has not caught up: how far it is.
     arriving: Option<Arriving>,
     /// Of the primary: what the last new replica was given.
@@ -103,6 +111,7 @@ struct Parked {
     since: Nanos,
     ticket: Ticket,
     op: Arc<Op>,
+    number: u64,
 }
 
 /// What the nodes say to each other. Every message names its sender's epoch.
@@ -110,6 +119,8 @@ struct Parked {
 pub(super) enum Message {
     /// The primary: these entries follow that position. Without entries it is a heartbeat.
     Replicate { epoch: u64, previous: Position, entries: Vec<Entry> },
+    /// The primary, on a line of its own: I run.
+    Beat { line: usize },
     /// A replica: my log equals yours up to there.
     Confirm { epoch: u64, matched: u64 },
     /// A replica: send what follows that index.
@@ -154,11 +165,13 @@ impl PrimaryReplica {
             objects: Objects::default(),
             matched: 0,
             heard: None,
+            lines: Lines::default(),
             grants: Grants::default(),
             handover: None,
             mediator: Mediator::default(),
             is_interrupted: false,
             has_stopped: false,
+            late: None,
             arriving: None,
             copying: None,
             progress: Vec::new(),
@@ -171,7 +184,7 @@ impl PrimaryReplica {
         NodeId((self.epoch & 0xff) as u8)
     }
 
-    fn others(&self) -> impl Iterator<Item = NodeId> + use<> {
+    fn others(&self) -> impl Iterator<Item = NodeId> + Clone + use<> {
         let me = self.me;
         (0..self.settings.nodes).map(NodeId).filter(move |node| *node != me)
     }
@@ -198,6 +211,7 @@ impl PrimaryReplica {
         self.handover = None;
         self.matched = 0;
         self.heard = Some(out.now);
+        self.lines.fill(out.now);
         self.copying = None;
         out.disk.append(Record::Promise { epoch, vote: None });
         out.disk.sync();
@@ -207,9 +221,10 @@ impl PrimaryReplica {
         }
     }
 
-    /// Writes an entry of this epoch to the log and sends it to all replicas.
-    fn append(&mut self, op: Option<Arc<Op>>, out: &mut Outbox<'_, Self>) -> u64 {
-        let entry = Entry { epoch: self.epoch, op };
+    /// Writes an entry of this epoch, which that request asked for, to the log and sends it to all
+    /// replicas.
+    fn append(&mut self, op: Option<Arc<Op>>, request: u64, out: &mut Outbox<'_, Self>) -> u64 {
+        let entry = Entry { epoch: self.epoch, op, request };
         let index = self.log.push(entry.clone());
         out.disk.append(Record::Entry { index, entry });
         self.sync(out);
@@ -229,16 +244,28 @@ impl PrimaryReplica {
         out.ship(to, lag, Message::Replicate { epoch: self.epoch, previous, entries });
     }
 
-    fn execute(&mut self, ticket: Ticket, op: Arc<Op>, out: &mut Outbox<'_, Self>) {
+    /// Does what the request of that number asks for.
+    fn execute(&mut self, ticket: Ticket, op: Arc<Op>, number: u64, out: &mut Outbox<'_, Self>) {
         let is_write = op.writes();
+        if is_write && self.settings.is_idempotent && self.log.has_request(number) {
+            return out.reply(ticket, self.reply(Outcome::Ok(op.mops.clone())));
+        }
         if is_write && self.leads && !self.settings.condition.holds(out.clock, out.random) {
             if self.settings.log == LogForm::Statement {
-                self.append(Some(op), out);
+                self.append(Some(op), number, out);
             }
             let why = "the condition of the statement does not hold".to_owned();
             return out.reply(ticket, self.reply(Outcome::Fail(why)));
         }
-        let answer = match self.objects.execute(&op) {
+        let evaluated = self.settings.new_ids.evaluate(&op, out.clock, out.random);
+        let executed = match &evaluated {
+            Some(done) => {
+                self.objects.force(done);
+                Ok(evaluated_answer(&op, done))
+            }
+            None => self.objects.execute(&op),
+        };
+        let answer = match executed {
             Ok(answer) => answer,
             Err(why) => return out.reply(ticket, self.reply(Outcome::Fail(why))),
         };
@@ -249,7 +276,9 @@ impl PrimaryReplica {
             // Only with the bug `replica-writes`: no log entry, no replication.
             return out.reply(ticket, self.reply(Outcome::Ok(answer)));
         }
-        let index = self.append(Some(op), out);
+        let is_statement = self.settings.log == LogForm::Statement;
+        let said = evaluated.filter(|_| !is_statement).map_or(op, Arc::new);
+        let index = self.append(Some(said), number, out);
         self.waiting.push_back(Waiting { index, since: out.now, ticket, answer });
         self.acknowledge(out);
     }
@@ -257,12 +286,16 @@ impl PrimaryReplica {
     /// Up to which entry writes may be acknowledged.
     fn replicated(&self) -> u64 {
         let members = self.others().filter(|node| self.is_member(*node));
+        let is_apart = |node: &NodeId| self.settings.sites.are_apart(self.me, *node);
+        let remote =
+            members.clone().filter(is_apart).map(|node| self.progress[node.index()].matched);
         let matched = members.map(|node| self.progress[node.index()].matched);
         let all = self.log.end().index;
         match self.settings.replication {
             _ if self.settings.bug == Bug::DirtyAck => all,
             Replication::Async => all,
             Replication::Semi => matched.max().unwrap_or(all),
+            Replication::Remote => remote.max().unwrap_or(all),
             Replication::Sync => matched.min().unwrap_or(all),
         }
     }
@@ -284,118 +317,16 @@ impl PrimaryReplica {
         }
     }
 
-    /// A replica stores what the primary sent.
-    fn store(
-        &mut self,
-        from: NodeId,
-        previous: Position,
-        entries: &[Entry],
-        out: &mut Outbox<'_, Self>,
-    ) {
-        if self.has_stopped || matches!(self.arriving, Some(Arriving::Empty { .. })) {
-            return;
-        }
-        match self.log.accept(previous, entries) {
-            Accepted::Behind { .. } if self.settings.bug == Bug::BlindConfirm => {
-                let matched = previous.index + entries.len() as u64;
-                out.send(from, Message::Confirm { epoch: self.epoch, matched });
-            }
-            Accepted::Behind { known } => {
-                self.is_interrupted = true;
-                out.send(from, Message::Behind { epoch: self.epoch, known });
-            }
-            Accepted::Stored { fresh, cut } => {
-                if !fresh.is_empty() {
-                    self.apply(fresh, cut, out);
-                }
-                self.matched = self.matched.max(previous.index + entries.len() as u64);
-                out.send(from, Message::Confirm { epoch: self.epoch, matched: self.matched });
-            }
-        }
-    }
-
-    /// New entries are in the log: writes them to disk and does what they say.
-    fn apply(&mut self, fresh: std::ops::Range<u64>, cut: bool, out: &mut Outbox<'_, Self>) {
-        for index in fresh.clone() {
-            if let Some(entry) = self.log.get(index) {
-                out.disk.append(Record::Entry { index, entry: entry.clone() });
-            }
-        }
-        self.sync(out);
-        let rebuilt = cut && self.settings.old_primary == OldPrimary::Truncate;
-        if rebuilt {
-            self.objects = Objects::default();
-        }
-        let mut first = if rebuilt { 1 } else { fresh.start };
-        if std::mem::take(&mut self.is_interrupted) && !rebuilt {
-            first = self.resume(first);
-        }
-        for index in first..fresh.end {
-            if let Some(entry @ Entry { op: Some(op), .. }) = self.log.get(index)
-                && self.settings.takes_effect(out.clock, out.random)
-                && !self.settings.leaves_out(self.me, entry)
-            {
-                self.objects.force(op);
-            }
-        }
-        self.arrive();
-        self.unpark(out);
-    }
-
-    /// From which entry on a replica does what the log says, after an interruption.
-    fn resume(&self, exact: u64) -> u64 {
-        let has_op = |index: &u64| self.log.get(*index).is_some_and(|entry| entry.op.is_some());
-        match self.settings.resume {
-            Resume::Exact => exact,
-            Resume::Early => (1..exact).rev().find(has_op).unwrap_or(exact),
-            Resume::Late => (exact..=self.log.end().index).find(has_op).unwrap_or(exact) + 1,
-        }
-    }
-
     /// Answers the reads whose entries have come, and refuses those that waited too long.
     fn unpark(&mut self, out: &mut Outbox<'_, Self>) {
         for parked in std::mem::take(&mut self.parked) {
             if self.log.end() >= parked.token {
-                self.execute(parked.ticket, parked.op, out);
+                self.execute(parked.ticket, parked.op, parked.number, out);
             } else if out.now - parked.since > PATIENCE {
                 let why = "this node has not yet applied what the session has seen".to_owned();
                 out.reply(parked.ticket, self.reply(Outcome::Fail(why)));
             } else {
                 self.parked.push(parked);
-            }
-        }
-    }
-
-    /// What is on disk: the promise, the log and its effects, those of entries that gave way too
-    /// if they are kept.
-    fn recover(&mut self, out: &mut Outbox<'_, Self>) {
-        let (settings, me) = (self.settings, self.me);
-        let (clock, random) = (out.clock, &mut *out.random);
-        let mut redo = |objects: &mut Objects, entry: &Entry| {
-            if let Some(op) = &entry.op
-                && settings.takes_effect(clock, random)
-                && !settings.leaves_out(me, entry)
-            {
-                objects.force(op);
-            }
-        };
-        for record in out.disk.records() {
-            match record {
-                Record::Promise { epoch, .. } => self.epoch = *epoch,
-                Record::Entry { index, entry } => {
-                    let cut = self.log.restore(*index, entry.clone());
-                    if cut && settings.old_primary == OldPrimary::Truncate {
-                        self.objects = Objects::default();
-                        self.log.entries().iter().for_each(|one| redo(&mut self.objects, one));
-                    } else {
-                        redo(&mut self.objects, entry);
-                    }
-                }
-                Record::Snapshot { log, objects } => {
-                    (self.log, self.objects) = (Log::of(log.clone()), objects.clone());
-                    let is_empty = log.is_empty();
-                    self.arriving = is_empty.then_some(Arriving::Empty { asked: Nanos(0) });
-                }
             }
         }
     }
@@ -434,6 +365,9 @@ impl Node for PrimaryReplica {
         if self.is_mediator() {
             return self.asked(from, &message, out);
         }
+        if let Message::Beat { line } = message {
+            return self.heard_on(line, from, out.now);
+        }
         if let Message::Grant { epoch, sent } = message {
             return self.granted(from, epoch, sent, out);
         }
@@ -454,7 +388,10 @@ impl Node for PrimaryReplica {
         | Message::Grant { epoch, .. }
         | Message::Probe { epoch, .. }
         | Message::Alive { epoch, .. }
-        | Message::TakeOver { epoch }) = message;
+        | Message::TakeOver { epoch }) = message
+        else {
+            return;
+        };
         if epoch > self.epoch {
             self.serve(epoch, out);
         }
@@ -469,11 +406,7 @@ impl Node for PrimaryReplica {
                 if entries.is_empty() && self.settings.detection != Detection::Probe {
                     self.heard = Some(out.now);
                 }
-                let version = |node| self.settings.is_upgraded(node, out.now);
-                if self.settings.log == LogForm::Physical && version(from) != version(self.me) {
-                    self.has_stopped = true;
-                }
-                self.store(from, previous, &entries, out);
+                self.store(from, previous, entries, out);
             }
             Message::Confirm { matched, .. } if current && self.leads => {
                 let progress = &mut self.progress[from.index()];
@@ -520,7 +453,7 @@ impl Node for PrimaryReplica {
                 let standing = Standing { leads: self.serves(out.now), ..self.standing() };
                 out.reply(ticket, self.reply(standing.claim("epoch", &op)));
             }
-            Request::Execute { op, token, epoch, is_final } => {
+            Request::Execute { op, number, token, epoch, is_final } => {
                 if self.settings.fencing == Fencing::Epoch && epoch > self.epoch {
                     self.serve(epoch, out);
                 }
@@ -547,9 +480,9 @@ impl Node for PrimaryReplica {
                     return out.reply(ticket, Reply { hint: None, ..self.reply(outcome) });
                 }
                 if !is_final && self.log.end() < token {
-                    return self.parked.push(Parked { token, since: out.now, ticket, op });
+                    return self.parked.push(Parked { token, since: out.now, ticket, op, number });
                 }
-                self.execute(ticket, op, out);
+                self.execute(ticket, op, number, out);
             }
         }
     }
@@ -570,6 +503,7 @@ impl Node for PrimaryReplica {
             } else {
                 self.tick(out);
             }
+            self.catch_up();
             self.unpark(out);
             return out.wake(self.heartbeat(), TICK);
         }
@@ -582,8 +516,19 @@ impl Node for PrimaryReplica {
     }
 }
 
+/// What the client is told of a new id that was evaluated, and `done` by writing it.
+fn evaluated_answer(op: &Op, done: &Op) -> Vec<Mop> {
+    let values = done.mops.iter().map(|mop| mop.value.clone());
+    op.mops.iter().zip(values).map(|(mop, value)| Mop { value, ..mop.clone() }).collect()
+}
+
 impl Store for PrimaryReplica {
     fn standing(&self) -> Standing {
         Standing { leads: self.leads, epoch: self.epoch, position: self.log.end() }
+    }
+
+    fn map(&self) -> Option<NodeId> {
+        let epoch = self.mediator.epoch();
+        (self.is_mediator() && epoch > 0).then_some(NodeId((epoch & 0xff) as u8))
     }
 }

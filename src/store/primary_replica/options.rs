@@ -2,6 +2,8 @@
 
 use super::handover::Move;
 use super::join::{Joining, Snapshot};
+use super::lines;
+use super::refusals::{refuse_nonsense, refuse_switchover};
 use super::{
     Bug, Detection, Failover, Fencing, LogForm, OldPrimary, Replication, Resume, Settings,
 };
@@ -10,13 +12,13 @@ use crate::sim::NodeId;
 use crate::store::OptionError;
 use crate::store::cache::{self, Form};
 use crate::store::catalogue::{
-    BUG, CLIENT_TIMEOUT, DUPLICATION, DURATION, FSYNC, LATENCIES, LATENCY, LOSS, LOST_FSYNC, NODES,
-    OptionInfo, REORDERING, StoreInfo, bug, option,
+    BUG, CLIENT_TIMEOUT, DATA_CENTERS, DISTANCE, DUPLICATION, DURATION, FSYNC, LATENCIES, LATENCY,
+    LOSS, LOST_FSYNC, NODES, OptionInfo, REORDERING, StoreInfo, bug, option,
 };
-use crate::store::options::{Fsync, Options};
+use crate::store::options::Options;
 use crate::store::routing::Reads;
-use crate::store::statement::Condition;
-use crate::store::target::{Cluster, Operator, Successor, Switchover};
+use crate::store::statement::{Condition, NewIds};
+use crate::store::target::{Address, Cluster, Operator, Successor, Switchover};
 
 /// Its row of the catalogue.
 pub(in crate::store) const INFO: StoreInfo = StoreInfo {
@@ -36,8 +38,8 @@ const OPTIONS: &[OptionInfo] = &[
     option(
         "replication",
         "async",
-        "async | semi | sync",
-        "a write is acknowledged by the primary alone, with one replica, or with all",
+        "async | semi | remote | sync",
+        "a write is acknowledged by the primary alone, with one replica, with one in another data centre, or with all",
     ),
     option(
         "degrade-after",
@@ -64,6 +66,18 @@ const OPTIONS: &[OptionInfo] = &[
         "majority",
         "any | majority | all",
         "of how many mediators a node needs the grants to lead",
+    ),
+    option(
+        "status-channels",
+        "1",
+        "1 to 3",
+        "detection = link: over how many channels the primary says that it runs; the others are status-2 and status-3",
+    ),
+    option(
+        "silent-channels",
+        "all",
+        "any | majority | all",
+        "how many of them have to be silent for the primary to be taken for dead",
     ),
     option(
         "status-channel",
@@ -97,10 +111,23 @@ const OPTIONS: &[OptionInfo] = &[
         "switchover: the successor begins at once, or the primary takes no more writes and goes when its successor has all",
     ),
     option(
-        "address-age",
+        "address",
+        "hint",
+        "hint | arp | file | map",
+        "how clients know the primary: the last answer pointed to it, whoever holds its address answers first, a file says so that people change one after the other, or the first mediator told them",
+    ),
+    option("address-age", "5s", DURATION, "how long they go on with it, but for hints"),
+    option(
+        "re-entry",
+        "never",
+        "never | a duration such as 2s",
+        "after a failover people enter again what was acknowledged in so long a time before it",
+    ),
+    option(
+        "idempotence",
         "none",
-        "none | a duration such as 5s",
-        "clients go where the last answer pointed; or look up the primary's address and keep it so long, as an ARP entry, a cached map or a file is kept",
+        "none | keys",
+        "what is entered again is done again, or known by the key of its request",
     ),
     option(
         "timeouts",
@@ -131,6 +158,12 @@ const OPTIONS: &[OptionInfo] = &[
         "1",
         "1 to 9",
         "into how many shards the keys are dealt, each with a primary, a log and a lag of its own",
+    ),
+    option(
+        "cross-shard",
+        "refuse",
+        "refuse | split",
+        "a transaction over several shards is refused, or each does its part by itself",
     ),
     option(
         "move",
@@ -165,10 +198,22 @@ const OPTIONS: &[OptionInfo] = &[
         "a write takes effect always, or WHERE now() or WHERE rand() lets it, one time in twenty not",
     ),
     option(
+        "new-ids",
+        "sequence",
+        "sequence | now | uuid",
+        "what a new id is: the next number, now() or uuid(), as the server evaluates it",
+    ),
+    option(
         "log",
         "row",
-        "row | statement | physical",
-        "what the log says of a write: what came of it, its statement, whose condition every node answers for itself, or the bytes on disk, which only the same version can read",
+        "row | statement | physical | physical-unchecked",
+        "what the log says of a write: what came of it, its statement, which every node evaluates for itself, or the bytes on disk, which only the same version can read; unchecked, another one misreads them",
+    ),
+    option(
+        "apply",
+        "ordered",
+        "ordered | parallel",
+        "a replica does what the log says in its order, or with two workers, of which one may be late",
     ),
     option(
         "upgrade",
@@ -207,6 +252,8 @@ const OPTIONS: &[OptionInfo] = &[
         "after an interruption a replica goes on where it had stopped, one entry before it, or one entry after it",
     ),
     FSYNC,
+    DATA_CENTERS,
+    DISTANCE,
     LATENCY,
     LOSS,
     DUPLICATION,
@@ -243,6 +290,7 @@ pub(in crate::store) fn settings(
         "mediators-needed",
         &[("any", 1), ("majority", mediators / 2 + 1), ("all", mediators)],
     )?;
+    let status_channels = options.count("status-channels", 1, lines::MOST)?;
     let settings = Settings {
         nodes: options.count("nodes", 1, 9)?,
         replication: options.choice(
@@ -250,6 +298,7 @@ pub(in crate::store) fn settings(
             &[
                 ("async", Replication::Async),
                 ("semi", Replication::Semi),
+                ("remote", Replication::Remote),
                 ("sync", Replication::Sync),
             ],
         )?,
@@ -274,12 +323,18 @@ pub(in crate::store) fn settings(
                 ("stonith", Fencing::Stonith),
             ],
         )?,
+        status_channels,
+        silent_needed: options.choice(
+            "silent-channels",
+            &[("any", 1), ("majority", status_channels / 2 + 1), ("all", status_channels)],
+        )?,
         shares_channel: options.choice("status-channel", &[("own", false), ("shared", true)])?,
         old_primary: options.choice(
             "old-primary",
             &[("demote+truncate", OldPrimary::Truncate), ("keep", OldPrimary::Keep)],
         )?,
         lag: options.latency("lag")?,
+        sites: options.sites()?,
         condition: options.choice(
             "condition",
             &[("always", Condition::Always), ("now", Condition::Now), ("rand", Condition::Rand)],
@@ -290,8 +345,15 @@ pub(in crate::store) fn settings(
                 ("row", LogForm::Row),
                 ("statement", LogForm::Statement),
                 ("physical", LogForm::Physical),
+                ("physical-unchecked", LogForm::PhysicalUnchecked),
             ],
         )?,
+        new_ids: options.choice(
+            "new-ids",
+            &[("sequence", NewIds::Sequence), ("now", NewIds::Now), ("uuid", NewIds::Uuid)],
+        )?,
+        has_two_workers: options.choice("apply", &[("ordered", false), ("parallel", true)])?,
+        is_idempotent: options.choice("idempotence", &[("none", false), ("keys", true)])?,
         upgrade: options.duration_or("upgrade", "never")?,
         is_filtered: options.choice("filter", &[("none", false), ("odd", true)])?,
         joining: joining(options)?,
@@ -328,6 +390,10 @@ pub(in crate::store) fn settings(
         let why = "an operator looks after one primary: use failover = \"none\" or \"automatic\"";
         return Err(OptionError::of("shards", why));
     }
+    let splits = options.choice("cross-shard", &[("refuse", false), ("split", true)])?;
+    if splits && shards == 1 {
+        return Err(OptionError::of("cross-shard", "there is one shard: set shards to 2 or more"));
+    }
     let devices = options.choice("token-scope", &[("session", 1), ("device", 2)])?;
     if devices > 1 && reads != Reads::Token {
         return Err(OptionError::of("token-scope", "there is no token: set reads = \"token\""));
@@ -340,11 +406,38 @@ pub(in crate::store) fn settings(
         shards,
         devices,
         cache: cache(options)?,
-        address_age: options.duration_or("address-age", "none")?,
+        address: address(options, mediators)?,
+        re_entry: re_entry(options, &settings)?,
+        splits,
         switchover,
         timeouts_fail: options.choice("timeouts", &[("unknown", false), ("failed", true)])?,
     };
     Ok((settings, cluster))
+}
+
+fn address(options: &Options<'_>, mediators: u8) -> Result<Address, OptionError> {
+    let age = options.duration("address-age")?;
+    let kinds = [
+        ("hint", Address::Hint),
+        ("arp", Address::Arp(age)),
+        ("file", Address::File(age)),
+        ("map", Address::Map(age)),
+    ];
+    let address = options.choice("address", &kinds)?;
+    if matches!(address, Address::Map(_)) && mediators == 0 {
+        let why = "map: there is no mediator to ask: set detection = \"mediator\"";
+        return Err(OptionError::of("address", why));
+    }
+    Ok(address)
+}
+
+fn re_entry(options: &Options<'_>, settings: &Settings) -> Result<Option<Nanos>, OptionError> {
+    let re_entry = options.duration_or("re-entry", "never")?;
+    if re_entry.is_some() && settings.failover == Failover::None {
+        let why = "there is no failover to enter anything after: set failover";
+        return Err(OptionError::of("re-entry", why));
+    }
+    Ok(re_entry)
 }
 
 fn moves(options: &Options<'_>) -> Result<Option<Move>, OptionError> {
@@ -384,80 +477,4 @@ fn cache(options: &Options<'_>) -> Result<Option<cache::Settings>, OptionError> 
         return Err(OptionError::of("cache-fill", "there is no cache: set cache"));
     }
     Ok(form.map(|form| cache::Settings { form, ttl, is_versioned }))
-}
-
-fn refuse_switchover(
-    settings: &Settings,
-    drains: bool,
-    switchover: Option<Switchover>,
-) -> Result<(), OptionError> {
-    let wrong = |option, why: &str| Err(OptionError::of(option, why));
-    let Some(Switchover { every, .. }) = switchover else {
-        return if drains { wrong("drain", "needs a switchover to drain before") } else { Ok(()) };
-    };
-    if every < Nanos::from_millis(100) {
-        return wrong("switchover", "at most ten a second");
-    }
-    if settings.nodes == 1 {
-        return wrong("switchover", "a single node has no successor: set nodes to 2 or more");
-    }
-    if settings.uses_mediators() {
-        return wrong("switchover", "an operator does not ask mediators: set detection = \"link\"");
-    }
-    Ok(())
-}
-
-fn refuse_nonsense(settings: &Settings) -> Result<(), OptionError> {
-    let wrong = |option, why: &str| Err(OptionError::of(option, why));
-    let waits = settings.replication != Replication::Async;
-    if settings.nodes == 1 && waits {
-        return wrong(
-            "replication",
-            "a single node has no replica to wait for: set nodes to 2 or more",
-        );
-    }
-    if settings.degrades_after.is_some() && !waits {
-        return wrong("degrade-after", "with replication = \"async\" no write waits for replicas");
-    }
-    let uses_mediators = settings.uses_mediators();
-    if settings.detection != Detection::Link && settings.failover != Failover::Automatic {
-        return wrong("detection", "nobody looks but with failover = \"automatic\"");
-    }
-    if settings.fencing == Fencing::Lease && !uses_mediators {
-        return wrong("fencing", "a lease is granted by mediators: set detection = \"mediator\"");
-    }
-    let by_others = uses_mediators || settings.detection == Detection::Client;
-    if settings.fencing == Fencing::Stonith
-        && (by_others || settings.failover != Failover::Automatic)
-    {
-        return wrong(
-            "fencing",
-            "stonith: it is for failover = \"automatic\" with detection = \"link\" or \"probe\"",
-        );
-    }
-    if settings.joining.is_some() && settings.nodes == 1 {
-        return wrong("join", "a new node copies from another: set nodes to 2 or more");
-    }
-    if settings.moves.is_some() && settings.nodes == 1 {
-        return wrong("move", "there is no other node: set nodes to 2 or more");
-    }
-    if settings.moves.is_some() && settings.failover != Failover::None {
-        return wrong("move", "it is for failover = \"none\": else a failover may come between");
-    }
-    if settings.upgrade.is_some() && settings.nodes == 1 {
-        return wrong("upgrade", "there is no replica that reads the log: set nodes to 2 or more");
-    }
-    if settings.log == LogForm::Statement && settings.condition == Condition::Always {
-        return wrong("log", "statement: needs condition = \"now\" or \"rand\"");
-    }
-    if !waits && settings.bug == Bug::DirtyAck {
-        return wrong(
-            "bug",
-            "dirty-ack: with replication = \"async\" no write waits for replicas: use semi or sync",
-        );
-    }
-    if settings.fsync != Fsync::Always && settings.bug == Bug::LostFsync {
-        return wrong("bug", "lost-fsync: needs fsync = \"always\"");
-    }
-    Ok(())
 }

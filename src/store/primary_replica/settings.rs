@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::handover::Move;
 use super::join::Joining;
 use crate::model::{Nanos, Op, Random};
-use crate::sim::{Latency, NodeId};
+use crate::sim::{Latency, NodeId, Sites};
 use crate::store::log::Entry;
 use crate::store::options::Fsync;
 use crate::store::routing::number_of;
-use crate::store::statement::Condition;
+use crate::store::statement::{Condition, NewIds};
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(in crate::store) enum Replication {
     Async,
     /// When one replica has it too.
     Semi,
+    /// When one replica in another data centre has it too.
+    Remote,
     /// When all replicas have it.
     Sync,
 }
@@ -68,6 +70,8 @@ pub(in crate::store) enum LogForm {
     Statement,
     /// The bytes on disk, which only a node of the same version can read.
     Physical,
+    /// The same, and nobody looks whose version it is.
+    PhysicalUnchecked,
 }
 
 /// From where a replica goes on after its copying was interrupted.
@@ -106,6 +110,7 @@ pub(in crate::store) enum Bug {
 
 /// How every node of the cluster behaves.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(in crate::store) struct Settings {
     pub(in crate::store) nodes: u8,
     pub(in crate::store) replication: Replication,
@@ -115,12 +120,22 @@ pub(in crate::store) struct Settings {
     /// Of how many mediators a node needs the grants to lead.
     pub(in crate::store) mediators_needed: u8,
     pub(in crate::store) fencing: Fencing,
+    /// Over how many channels nodes say that they run.
+    pub(in crate::store) status_channels: u8,
+    /// How many of them have to be silent for the primary to be taken for dead.
+    pub(in crate::store) silent_needed: u8,
     /// Whether what nodes say of themselves waits behind the log, on one channel.
     pub(in crate::store) shares_channel: bool,
     pub(in crate::store) old_primary: OldPrimary,
     /// Under which condition writes take effect.
     pub(in crate::store) condition: Condition,
+    /// What the primary evaluates where a new id is asked for.
+    pub(in crate::store) new_ids: NewIds,
     pub(in crate::store) log: LogForm,
+    /// Whether a replica has two workers that do what the log says.
+    pub(in crate::store) has_two_workers: bool,
+    /// Whether a request that is in the log already is not done again.
+    pub(in crate::store) is_idempotent: bool,
     pub(in crate::store) resume: Resume,
     /// When the nodes begin to be upgraded to the next version, one after another.
     pub(in crate::store) upgrade: Option<Nanos>,
@@ -135,6 +150,8 @@ pub(in crate::store) struct Settings {
     /// With `semi`: after so long a write is acknowledged without a replica.
     pub(in crate::store) degrades_after: Option<Nanos>,
     pub(in crate::store) lag: Latency,
+    /// Where the nodes stand.
+    pub(in crate::store) sites: Sites,
     pub(in crate::store) fsync: Fsync,
     /// Whether a replica answers reads; otherwise only the primary does.
     pub(in crate::store) replicas_read: bool,
@@ -146,13 +163,26 @@ impl Settings {
         matches!(self.detection, Detection::Mediator(_))
     }
 
-    /// Whether an entry of the log takes effect on the node that applies it.
-    pub(super) fn takes_effect(&self, clock: Nanos, random: &mut Random) -> bool {
-        self.log != LogForm::Statement || self.condition.holds(clock, random)
+    /// What an entry of the log does on the node that applies it; `None` if nothing. A statement is
+    /// evaluated there and then.
+    pub(super) fn effect(
+        &self,
+        me: NodeId,
+        entry: &Entry,
+        clock: Nanos,
+        random: &mut Random,
+    ) -> Option<Arc<Op>> {
+        let op = entry.op.as_ref()?;
+        let is_statement = self.log == LogForm::Statement;
+        if is_statement && !self.condition.holds(clock, random) || self.leaves_out(me, entry) {
+            return None;
+        }
+        let evaluated = if is_statement { self.new_ids.evaluate(op, clock, random) } else { None };
+        Some(evaluated.map_or_else(|| op.clone(), Arc::new))
     }
 
     /// Whether a node leaves out an entry that it did not write itself.
-    pub(super) fn leaves_out(&self, me: NodeId, entry: &Entry) -> bool {
+    fn leaves_out(&self, me: NodeId, entry: &Entry) -> bool {
         let is_own = NodeId((entry.epoch & 0xff) as u8) == me;
         let is_odd = |op: &Arc<Op>| number_of(op.key()) % 2 == 1;
         self.is_filtered && !is_own && entry.op.as_ref().is_some_and(is_odd)

@@ -25,7 +25,7 @@ impl Raft {
 
     /// Writes an entry of this term to the log and sends it to all followers.
     pub(super) fn append(&mut self, op: Option<Arc<Op>>, out: &mut Outbox<'_, Self>) {
-        let entry = Entry { epoch: self.term, op };
+        let entry = Entry { epoch: self.term, op, request: 0 };
         let index = self.log.push(entry.clone());
         out.disk.append(Record::Entry { index, entry });
         self.sync_entries(out);

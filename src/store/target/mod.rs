@@ -1,13 +1,22 @@
 //! A simulated cluster as something a run can drive.
 
+mod address;
+mod faults;
+mod joint;
+mod people;
+mod shapes;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+pub(super) use address::Address;
+pub(super) use people::{Operator, Successor, Switchover};
+
 use crate::model::{
-    Action, Channel, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Lost,
-    Mop, Nanos, Op, Outcome, Process, Value, What,
+    Action, ClientEvent, Event, Fault, FaultId, Function, Invocation, Kind, Lost, Mop, Nanos, Op,
+    Outcome, Process, Value, What,
 };
 use crate::sim::{Answer, Conditions, Engine, Network, NodeId, Ticket};
 use crate::store::cache::{self, Cache, HIT, Server};
@@ -15,6 +24,10 @@ use crate::store::routing::{Reads, Session};
 use crate::store::sharded::shard_of;
 use crate::store::{Position, Request, Standing, Store};
 use crate::target::{Target, TargetError};
+use address::Changes;
+use joint::{Joint, Part};
+use people::Paper;
+use shapes::Shapes;
 
 /// Which nodes there are, and how clients and the operator behave.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +44,12 @@ pub(super) struct Cluster {
     pub(super) devices: u8,
     /// What is between the clients and the store.
     pub(super) cache: Option<cache::Settings>,
-    /// How long a client goes on with an address that it looked up; without, it goes where the last
-    /// answer pointed.
-    pub(super) address_age: Option<Nanos>,
+    /// How clients know where the primary is.
+    pub(super) address: Address,
+    /// How far back people enter again what was acknowledged before a failover.
+    pub(super) re_entry: Option<Nanos>,
+    /// Whether an operation over several shards is split; otherwise it is refused.
+    pub(super) splits: bool,
     /// How often the primary is changed as planned, and whether it first hands over all it has.
     pub(super) switchover: Option<Switchover>,
     /// Whether an operation that was not answered is said to have failed, which nobody knows.
@@ -51,39 +67,13 @@ impl Cluster {
             shards: 1,
             devices: 1,
             cache: None,
-            address_age: None,
+            address: Address::Hint,
+            re_entry: None,
+            splits: false,
             switchover: None,
             timeouts_fail: false,
         }
     }
-}
-
-/// A planned change of the primary.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Switchover {
-    /// From one to the next.
-    pub(super) every: Nanos,
-    /// Whether the primary takes no more writes and goes when its successor has all; otherwise the
-    /// successor begins at once.
-    pub(super) drains: bool,
-}
-
-/// A person who looks after the primary.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Operator {
-    /// How long after the primary has stopped running another node is promoted.
-    pub(super) delay: Nanos,
-    /// Which of the running nodes.
-    pub(super) successor: Successor,
-}
-
-/// Which of the running nodes an operator promotes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Successor {
-    /// The one with the longest log.
-    MostAdvanced,
-    /// The last in order.
-    Last,
 }
 
 /// A store in the simulator, with its clients.
@@ -114,6 +104,12 @@ pub struct SimTarget<S: Store> {
     rounds: VecDeque<Nanos>,
     /// When the primary is next changed as planned.
     next_switchover: Nanos,
+    /// Who has been the primary, and since when.
+    changes: Changes,
+    /// What was acknowledged, if people keep it to enter it again.
+    paper: Option<Paper>,
+    /// Operations that are done in parts, by number.
+    joints: BTreeMap<u64, Joint>,
     active: BTreeMap<FaultId, Fault>,
     shapes: Shapes,
 }
@@ -134,7 +130,13 @@ struct Call {
     server: Server,
     node: NodeId,
     is_final: bool,
+    /// Its number among all requests.
+    number: u64,
     op: Arc<Op>,
+    /// Of which operation it is a part.
+    part: Option<Part>,
+    /// Whether it was refused elsewhere before.
+    is_second: bool,
 }
 
 /// The ticket of a request that no client waits for.
@@ -167,6 +169,9 @@ impl<S: Store> SimTarget<S> {
             deadlines: VecDeque::new(),
             rounds: VecDeque::new(),
             next_switchover: cluster.switchover.map_or(Nanos::FOREVER, |one| one.every),
+            changes: Changes::default(),
+            paper: cluster.re_entry.map(Paper::new),
+            joints: BTreeMap::new(),
             active: BTreeMap::new(),
             shapes: Shapes::default(),
         }
@@ -179,47 +184,74 @@ impl<S: Store> SimTarget<S> {
 
     fn invoke(&mut self, call: &Invocation) -> Result<(), TargetError> {
         let named = call.node.as_ref().map(|name| self.id(name)).transpose()?;
+        self.shapes.see(&call.op);
+        let (shards, splits) = (self.cluster.shards, self.cluster.splits);
+        let parts = if splits { joint::parts(&call.op, shards) } else { Vec::new() };
+        if parts.len() < 2 {
+            self.ask(call, named, None);
+            return Ok(());
+        }
+        let joint = self.requests + 1;
+        self.joints.insert(joint, Joint::new(&call.op, parts.len()));
+        for (op, places) in parts {
+            let call = Invocation { op, ..call.clone() };
+            self.ask(&call, named, Some(Part { joint, places }));
+        }
+        Ok(())
+    }
+
+    /// Sends a request, or the part of one.
+    fn ask(&mut self, call: &Invocation, named: Option<NodeId>, part: Option<Part>) {
         let (nodes, reads) = (self.data(), self.cluster.reads);
-        let now = self.engine.now();
-        let leader = self.cluster.address_age.and_then(|_| self.leader());
         let shard = shard_of(call.op.key(), self.cluster.shards);
         let device = (self.requests % u64::from(self.cluster.devices)) as u8;
         self.requests += 1;
         let knows = (call.session, device, shard);
         let first = NodeId((usize::from(shard) % nodes) as u8);
+        let address = self.look_up(call.session);
+        let now = self.engine.now();
         let session =
             self.sessions.entry(knows).or_insert_with(|| Session::new(call.session, nodes, first));
         session.note(call);
-        if let Some(age) = self.cluster.address_age {
-            session.look_up(leader.map(|(id, standing)| (standing.epoch, id)), now, age);
+        if let Some(address) = address {
+            session.look_up(address, now, self.cluster.address.age());
         }
         let node = session.choose(call, named, reads);
-        let (token, epoch) = (session.token(reads), session.epoch());
-        self.shapes.see(&call.op);
         let server = self.cache.as_mut().map(Cache::enter).unwrap_or_default();
         let hit = self.look(server, call);
-        let op = Arc::new(call.op.clone());
-        let ticket = self.issue(Call {
+        let call = Call {
             process: call.process,
             session: call.session,
             knows,
             server,
             node,
             is_final: call.is_final,
-            op: op.clone(),
-        });
-        if let Some(answer) = hit {
-            self.hits.push_back((self.engine.now() + HIT, ticket, answer));
-            return Ok(());
+            number: self.requests,
+            op: Arc::new(call.op.clone()),
+            part,
+            is_second: false,
+        };
+        match hit {
+            Some(answer) => {
+                let ticket = self.issue(call);
+                self.hits.push_back((now + HIT, ticket, answer));
+            }
+            None => self.send(call),
         }
-        let deadline = self.engine.now() + self.client_timeout;
-        self.deadlines.push_back((deadline, ticket));
-        if self.is_cut_off(call.session, node, Lost::All) {
-            return Ok(());
+    }
+
+    fn send(&mut self, call: Call) {
+        let (node, session, number) = (call.node, call.session, call.number);
+        let (op, is_final) = (call.op.clone(), call.is_final);
+        let known = self.sessions.get(&call.knows);
+        let token = known.map_or(Position::default(), |known| known.token(self.cluster.reads));
+        let epoch = known.map_or(0, Session::epoch);
+        let ticket = self.issue(call);
+        self.deadlines.push_back((self.engine.now() + self.client_timeout, ticket));
+        if !self.is_cut_off(session, node, Lost::All) {
+            let request = Request::Execute { op, number, token, epoch, is_final };
+            self.engine.request(node, ticket, request);
         }
-        let request = Request::Execute { op, token, epoch, is_final: call.is_final };
-        self.engine.request(node, ticket, request);
-        Ok(())
     }
 
     /// What the cache answers.
@@ -277,26 +309,6 @@ impl<S: Store> SimTarget<S> {
         slot.is_some_and(|slot| u64::from(slot.uses) == ticket.0 >> 32 && slot.call.is_some())
     }
 
-    /// Whether so much is lost between a client and a node.
-    fn is_cut_off(&self, session: u32, node: NodeId, what: Lost) -> bool {
-        let name = &self.names[node.index()];
-        session % 2 == 1
-            && self.active.values().any(|fault| match fault {
-                Fault::Disconnect { nodes, lost } => {
-                    (*lost == Lost::All || *lost == what) && nodes.contains(name)
-                }
-                _ => false,
-            })
-    }
-
-    /// Whether an answer never reaches the client that waits for it.
-    fn is_lost(&self, answer: &Answer<S::Reply>) -> bool {
-        let (Answer::Refused(ticket) | Answer::Reply(ticket, _)) = answer;
-        let slot = self.calls.get(ticket.0 as u32 as usize).filter(|_| self.is_open(*ticket));
-        let call = slot.and_then(|slot| slot.call.as_ref());
-        call.is_some_and(|call| self.is_cut_off(call.session, call.node, Lost::Answers))
-    }
-
     /// Something reached a client.
     fn take(&mut self, answer: Answer<S::Reply>) -> Option<Event> {
         if self.is_lost(&answer) {
@@ -307,17 +319,31 @@ impl<S: Store> SimTarget<S> {
             Answer::Refused(ticket) => {
                 let call = self.redeem(ticket)?;
                 self.sessions.get_mut(&call.knows)?.avoid(call.node, nodes);
-                Some(self.complete(call, Outcome::Fail("connection refused".to_owned())))
+                self.complete(call, Outcome::Fail("connection refused".to_owned()))
             }
             Answer::Reply(ticket, reply) => {
-                let call = self.redeem(ticket)?;
+                let mut call = self.redeem(ticket)?;
                 self.tell_cache(&call, &reply.outcome, reply.position);
                 let session = self.sessions.get_mut(&call.knows)?;
                 session.learn(reply.hint, reply.position);
                 if reply.hint.is_none() && !matches!(reply.outcome, Outcome::Ok(_)) {
                     session.avoid(call.node, nodes);
                 }
-                Some(self.complete(call, reply.outcome))
+                let goes_on = self.cluster.reads == Reads::Token && !call.is_final;
+                let was_refused = matches!(reply.outcome, Outcome::Fail(_)) && !call.op.writes();
+                if goes_on && was_refused && !call.is_second && call.node != session.primary() {
+                    // Who has a token and finds a copy that is behind asks the primary instead.
+                    (call.node, call.is_second) = (session.primary(), true);
+                    self.send(call);
+                    return None;
+                }
+                if let (Some(paper), Outcome::Ok(_), true) =
+                    (&mut self.paper, &reply.outcome, call.op.writes())
+                {
+                    paper.note(self.engine.now(), call.number, &call.op);
+                }
+                self.enter_again(reply.hint);
+                self.complete(call, reply.outcome)
             }
         }
     }
@@ -328,21 +354,36 @@ impl<S: Store> SimTarget<S> {
         self.sessions.get_mut(&call.knows)?.avoid(call.node, nodes);
         let why = "timeout".to_owned();
         let is_failure = self.cluster.timeouts_fail;
-        Some(self.complete(call, if is_failure { Outcome::Fail(why) } else { Outcome::Info(why) }))
+        self.complete(call, if is_failure { Outcome::Fail(why) } else { Outcome::Info(why) })
     }
 
     /// The cache answers; no node does.
     fn hit(&mut self) -> Option<Event> {
         let (_, ticket, answer) = self.hits.pop_front()?;
         let call = self.redeem(ticket)?;
-        let mut event = self.complete(call, Outcome::Ok(answer));
+        let mut event = self.complete(call, Outcome::Ok(answer))?;
         if let What::Client(client) = &mut event.what {
             client.node = None;
         }
         Some(event)
     }
 
-    fn complete(&self, call: Call, outcome: Outcome) -> Event {
+    /// An operation has ended, or a part of it: nothing is said before all parts have.
+    fn complete(&mut self, mut call: Call, outcome: Outcome) -> Option<Event> {
+        let Some(Part { joint, places }) = call.part.take() else {
+            return Some(self.event(call, outcome));
+        };
+        let open = self.joints.get_mut(&joint)?;
+        open.end(&places, &call.op, outcome);
+        if !open.is_over() {
+            return None;
+        }
+        let (op, outcome) = self.joints.remove(&joint)?.result();
+        call.op = Arc::new(op);
+        Some(self.event(call, outcome))
+    }
+
+    fn event(&self, call: Call, outcome: Outcome) -> Event {
         let function = call.op.function;
         let (kind, op, error) = match outcome {
             Outcome::Ok(mut mops) => {
@@ -362,45 +403,11 @@ impl<S: Store> SimTarget<S> {
         Event { time: self.engine.now(), what: What::Client(event) }
     }
 
-    /// The operator promotes one of the running nodes, if none of them leads.
-    fn look_after_primary(&mut self) {
-        let Some(Operator { successor, .. }) = self.cluster.operator else { return };
-        let running = |id| self.engine.running(id).map(|node| (id, node.standing()));
-        let standings: Vec<_> = self.engine.ids().take(self.data()).filter_map(running).collect();
-        if standings.iter().any(|(_, standing)| standing.leads) {
-            return;
-        }
-        let successor = match successor {
-            Successor::Last => standings.last(),
-            // Of equals the first.
-            Successor::MostAdvanced => {
-                standings.iter().rev().max_by_key(|(_, standing)| standing.position)
-            }
-        };
-        if let Some((id, _)) = successor {
-            self.engine.request(*id, NOBODY, Request::Promote);
-        }
-    }
-
     /// The node that leads in the newest epoch, of those that run.
     fn leader(&self) -> Option<(NodeId, Standing)> {
         let standing = |id| self.engine.running(id).map(|node| (id, node.standing()));
         let leaders = self.engine.ids().filter_map(standing).filter(|(_, one)| one.leads);
         leaders.max_by_key(|(_, standing)| standing.epoch)
-    }
-
-    /// The primary is changed as planned: for the next node that runs.
-    fn switch_over(&mut self, Switchover { every, drains }: Switchover) {
-        self.next_switchover = self.next_switchover + every;
-        let Some((primary, _)) = self.leader() else { return };
-        let mut others =
-            (1..self.data()).map(|step| NodeId(((primary.index() + step) % self.data()) as u8));
-        let Some(next) = others.find(|id| self.engine.running(*id).is_some()) else { return };
-        if drains {
-            self.engine.request(primary, NOBODY, Request::HandOver { to: next });
-        } else {
-            self.engine.request(next, NOBODY, Request::Promote);
-        }
     }
 
     fn id(&self, name: &str) -> Result<NodeId, TargetError> {
@@ -414,81 +421,6 @@ impl<S: Store> SimTarget<S> {
     /// The distinct nodes of these names.
     fn ids(&self, names: &[Arc<str>]) -> Result<BTreeSet<NodeId>, TargetError> {
         names.iter().map(|name| self.id(name)).collect()
-    }
-
-    fn strike(&mut self, fault: &Fault) -> Result<(), TargetError> {
-        match fault {
-            Fault::Partition { cuts, channel, .. } => {
-                for (from, to) in self.links(cuts)? {
-                    for channel in streams(*channel) {
-                        self.engine.cut(from, to, *channel);
-                    }
-                }
-            }
-            Fault::Kill(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.kill(id));
-                self.call_operator();
-            }
-            Fault::Pause(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.pause(id));
-                self.call_operator();
-            }
-            Fault::Skew { nodes, offset_ms } => {
-                let by_ns = offset_ms.saturating_mul(1_000_000);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.skew(id, by_ns));
-            }
-            Fault::Slow { nodes, by_ms } => {
-                let by = Nanos::from_millis(*by_ms);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.slow(id, by));
-            }
-            Fault::Disconnect { nodes, .. } => {
-                self.ids(nodes)?;
-            }
-            Fault::Command { name, .. } => {
-                return Err(TargetError::Unusable(format!(
-                    "the simulator has no fault {name:?}; it has partition, kill, pause, skew, slow and disconnect"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn mend(&mut self, fault: &Fault) -> Result<(), TargetError> {
-        match fault {
-            Fault::Partition { cuts, channel, .. } => {
-                for (from, to) in self.links(cuts)? {
-                    for channel in streams(*channel) {
-                        self.engine.mend(from, to, *channel);
-                    }
-                }
-            }
-            Fault::Kill(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.restart(id));
-            }
-            Fault::Pause(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.resume(id));
-            }
-            Fault::Skew { nodes, offset_ms } => {
-                let by_ns = offset_ms.saturating_mul(-1_000_000);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.skew(id, by_ns));
-            }
-            Fault::Slow { nodes, by_ms } => {
-                let by = Nanos::from_millis(*by_ms);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.hasten(id, by));
-            }
-            Fault::Disconnect { .. } | Fault::Command { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn links(&self, cuts: &[Cut]) -> Result<BTreeSet<(NodeId, NodeId)>, TargetError> {
-        cuts.iter().map(|cut| Ok((self.id(&cut.from)?, self.id(&cut.to)?))).collect()
-    }
-
-    fn call_operator(&mut self) {
-        if let Some(Operator { delay, .. }) = self.cluster.operator {
-            self.rounds.push_back(self.engine.now() + delay);
-        }
     }
 }
 
@@ -576,62 +508,5 @@ fn cached(op: &Op) -> Option<&Value> {
     match op.mops.as_slice() {
         [mop] if op.function == Function::Read && mop.function.is_read() => Some(&mop.key),
         _ => None,
-    }
-}
-
-/// The streams of a link that a partition concerns.
-fn streams(channel: Option<Channel>) -> &'static [Channel] {
-    match channel {
-        None => &Channel::ALL,
-        Some(Channel::Status) => &[Channel::Status],
-        Some(Channel::Replication) => &[Channel::Replication],
-    }
-}
-
-/// What clients know of the kinds of objects: a store cannot tell what a key that nobody has written
-/// will be, but its client, who asked for a list, takes nothing for the empty list.
-#[derive(Default)]
-struct Shapes {
-    by_key: FxHashMap<Value, Function>,
-    /// What was last done to any key that is no register.
-    last: Option<Function>,
-    registers: bool,
-}
-
-impl Shapes {
-    fn see(&mut self, op: &Op) {
-        for mop in &op.mops {
-            match mop.function {
-                function if function.is_read() => {}
-                Function::Append
-                | Function::Add
-                | Function::Remove
-                | Function::Put
-                | Function::Increment => {
-                    if !self.by_key.contains_key(&mop.key) {
-                        self.by_key.insert(mop.key.clone(), mop.function);
-                    }
-                    self.last = Some(mop.function);
-                }
-                _ => self.registers = true,
-            }
-        }
-    }
-
-    /// Puts the empty object in the place of nothing, where the key is known to be a collection or
-    /// nothing else is ever written in this run.
-    fn fill(&self, mops: &mut [Mop]) {
-        let usual = self.last.filter(|_| !self.registers);
-        if usual.is_none() && self.by_key.is_empty() {
-            return;
-        }
-        for mop in mops.iter_mut().filter(|mop| mop.value == Value::Null) {
-            let shape = self.by_key.get(&mop.key).copied().or(usual);
-            mop.value = match shape {
-                Some(Function::Increment) => Value::Int(0),
-                Some(_) => Value::list([]),
-                None => continue,
-            };
-        }
     }
 }
