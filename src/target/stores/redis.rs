@@ -45,7 +45,6 @@ const REFUSALS: &[&str] = &[
     "NOREPLICAS",
     "MISCONF",
     "OOM",
-    "WRONGTYPE",
     "NOAUTH",
     "NOPERM",
     "CLUSTERDOWN",
