@@ -52,9 +52,9 @@ fn lint_file(path: &Path) -> Result<&'static str, String> {
     embedded_options(&workload).map(|()| "a workload")
 }
 
-/// A target file names its adapter; a workload has operations.
+/// A target file names its adapter, or a target file that does; a workload has operations.
 fn is_target(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().starts_with("adapter"))
+    text.lines().any(|line| ["adapter", "extends"].iter().any(|key| line.starts_with(key)))
 }
 
 #[cfg(feature = "live")]

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use crate::model::{Function, Value, nearest};
 use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
+use crate::target::extends;
 use crate::target::furnish::LabChoice;
 use crate::target::stores::{
     AdapterKind, Addresses, NatsOptions, ProcessOptions, RedisOptions, SqlOptions,
@@ -363,11 +364,14 @@ impl OperationName {
 }
 
 impl TargetConfig {
-    /// Reads a target file; `file` is its name for errors.
+    /// Reads a target file; `file` is its name for errors, and the place beside which the file lies that
+    /// it may extend.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let error = |start, message| ConfigError::at(file, text, start, message);
-        let mut config: Self =
-            toml::from_str(text).map_err(|error| ConfigError::from_toml(file, text, &error))?;
+        let mut below = String::new();
+        let table = extends::table(file, text, &mut below)?;
+        let mut config = Self::deserialize(toml::de::Deserializer::from(table))
+            .map_err(|error| ConfigError::from_toml(file, text, &error))?;
         config.validate().map_err(|(span, message)| error(span.start, message))?;
         config.settle_addresses().map_err(|(span, message)| error(span.start, message))?;
         if let Some(lab) = &config.lab {

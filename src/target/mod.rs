@@ -16,6 +16,8 @@ mod config;
 #[cfg(feature = "live")]
 mod exec;
 #[cfg(feature = "live")]
+mod extends;
+#[cfg(feature = "live")]
 mod faults;
 #[cfg(feature = "live")]
 mod furnish;

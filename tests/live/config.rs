@@ -185,6 +185,34 @@ fn the_nodes_of_a_lab_are_not_written_down() {
 }
 
 #[test]
+fn a_file_says_only_what_differs_from_another() {
+    let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/targets/own.toml");
+    let lab = "name = \"own\"\n[lab]\nstore = \"etcd\"\nurl = \"http://${address}:2379\"\n";
+    let text = format!("extends = \"etcd.toml\"\ntimeout = \"3s\"\n{lab}");
+    let config = TargetConfig::parse(targets, &text).expect("etcd.toml is right");
+    assert_eq!(config.name, "own");
+    assert_eq!(config.adapter.name(), "http");
+    assert_eq!(config.timeout.0.as_secs(), 3);
+    assert!(config.functions().any(|function| function.name() == "cas"));
+    assert_eq!(config.nodes().len() + config.faults().count(), 0, "they are of other machines");
+    let nodes = "extends = \"etcd.toml\"\n[nodes]\nn3 = \"http://h:1\"\n";
+    let config = TargetConfig::parse(targets, nodes).expect("nodes are laid over nodes");
+    let addresses: Vec<String> = config.nodes().map(|(_, url)| url.to_owned()).collect();
+    assert_eq!(addresses[1..], ["http://127.0.0.1:23792", "http://h:1"]);
+    for (text, expected) in [
+        ("extends = 1", "own.toml:1:11: expected a file"),
+        ("\nextends = \"absent.toml\"", "own.toml:2:11: failed to read"),
+        ("extends = \"process.md\"", "process.md:"),
+        ("extends = \"lab-etcd.toml\"", "itself extends a file"),
+        ("extends = \"etcd.toml\"\ncolour = 1", "own.toml:2:1: unknown field `colour`"),
+        ("extends = \"etcd.toml\"\nadapter = \"none\"", "is for adapter = \"http\""),
+    ] {
+        let error = TargetConfig::parse(targets, text).expect_err(text).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn the_files_that_are_shipped_are_right() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/targets");
     let mut count = 0;
