@@ -194,6 +194,24 @@ fn counters_keep_their_bounds() {
 }
 
 #[test]
+fn a_counter_that_nobody_touched_reads_as_zero() {
+    let text = r#"{"i":0,"p":0,"type":"ok","inv":0,"ret":1,"f":"inc","k":"a","v":2}
+{"i":1,"p":0,"type":"ok","inv":2,"ret":3,"f":"r","k":"a","v":2}
+{"i":2,"p":0,"type":"ok","inv":4,"ret":5,"f":"r","k":"b","v":0}"#;
+    let violated = |text: &str| {
+        let assessment = assess(&load(text), &Limits::default(), Expected::default());
+        let of = |one: &Verdict| (one.status == Status::Invalid).then_some(one.property);
+        assessment.verdicts.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(violated(text), []);
+    // What nobody added is not there.
+    assert!(violated(&text.replace("\"v\":0", "\"v\":1")).contains(&Property::Cnt));
+    // Beside a register it is one, and nobody wrote 0.
+    let beside = text.replace("inc", "w");
+    assert!(violated(&beside).contains(&Property::Thin));
+}
+
+#[test]
 fn stocks_are_accounted_for() {
     let stock = |random: &mut Random| {
         let initial = random.below(12) as i64;

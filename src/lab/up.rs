@@ -16,6 +16,9 @@ use crate::target::{FaultJournal, ShellCommand};
 /// How long to wait before a node is asked again whether it is ready.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a node may think about whether it is ready: some start a virtual machine to find out.
+const READY_SECONDS: &str = "30";
+
 /// What is brought up.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -340,7 +343,7 @@ fn boot(lab: &Lab, definition: &Definition) -> Result<(), String> {
             lab.act(&["start", &node.name]).map_err(|error| error.to_string())?;
         }
         for node in nodes {
-            while let Err(why) = lab.act(&["step", &node.name, "ready"]) {
+            while let Err(why) = lab.act(&["step", &node.name, "ready", READY_SECONDS]) {
                 if Instant::now() > deadline {
                     let (name, limit) = (&node.name, within.as_millis());
                     return Err(format!(

@@ -17,7 +17,7 @@ use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
 use crate::target::extends;
 use crate::target::furnish::LabChoice;
 use crate::target::stores::{
-    AdapterKind, Addresses, NatsOptions, ProcessOptions, RedisOptions, SqlOptions,
+    AdapterKind, Addresses, NatsOptions, ProcessOptions, RabbitmqOptions, RedisOptions, SqlOptions,
     TarantoolOptions, ZookeeperOptions,
 };
 use crate::target::template::{Placeholder, Template};
@@ -72,6 +72,7 @@ pub struct TargetConfig {
     pub(super) tarantool: Option<Spanned<TarantoolOptions>>,
     pub(super) zookeeper: Option<Spanned<ZookeeperOptions>>,
     pub(super) nats: Option<Spanned<NatsOptions>>,
+    pub(super) rabbitmq: Option<Spanned<RabbitmqOptions>>,
     pub(super) process: Option<Spanned<ProcessOptions>>,
     /// How each fault is injected and undone.
     #[serde(default)]
@@ -418,6 +419,7 @@ impl TargetConfig {
             (A::Tarantool, self.tarantool.as_ref().map(Spanned::span)),
             (A::Zookeeper, self.zookeeper.as_ref().map(Spanned::span)),
             (A::Nats, self.nats.as_ref().map(Spanned::span)),
+            (A::Rabbitmq, self.rabbitmq.as_ref().map(Spanned::span)),
             (A::Process, self.process.as_ref().map(Spanned::span)),
         ];
         let of_http = http.into_iter().map(|(name, span)| (A::Http, name, span));

@@ -11,6 +11,7 @@ mod nats;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 mod serve;

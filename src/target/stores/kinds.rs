@@ -22,6 +22,8 @@ pub enum AdapterKind {
     Zookeeper,
     /// NATS JetStream.
     Nats,
+    /// RabbitMQ.
+    Rabbitmq,
     /// A command of the user's, one process a client.
     Process,
     /// Nobody: every operation is answered at once.
@@ -185,6 +187,14 @@ const ROWS: &[Row] = &[
         addresses: Addresses::HostAndPort,
         is_built: true,
         functions: NATS,
+    },
+    Row {
+        kind: AdapterKind::Rabbitmq,
+        name: "rabbitmq",
+        about: "RabbitMQ: quorum queues",
+        addresses: Addresses::HostAndPort,
+        is_built: true,
+        functions: &[Function::Enqueue, Function::Dequeue],
     },
     Row {
         kind: AdapterKind::Process,

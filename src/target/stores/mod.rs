@@ -9,6 +9,7 @@
 //! - Each run has keys of its own (`RUN/key`), so it does not matter what older runs left behind.
 //! - Values travel as JSON text.
 
+mod amqp;
 mod conformance;
 mod jute;
 mod kinds;
@@ -21,6 +22,7 @@ mod options;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
@@ -44,7 +46,8 @@ pub use conformance::{Conformance, conformance};
 pub use kinds::AdapterKind;
 pub(super) use kinds::{ALL, Addresses};
 pub(super) use options::{
-    NatsOptions, ProcessOptions, RedisOptions, SqlOptions, TarantoolOptions, ZookeeperOptions,
+    NatsOptions, ProcessOptions, RabbitmqOptions, RedisOptions, SqlOptions, TarantoolOptions,
+    ZookeeperOptions,
 };
 
 /// Something asked of a node, under way.
@@ -196,6 +199,7 @@ pub(super) fn adapter(
         AdapterKind::Tarantool => Ok(Arc::new(tarantool::TarantoolAdapter::new(config))),
         AdapterKind::Nats => Ok(Arc::new(nats::NatsAdapter::new(config))),
         AdapterKind::Zookeeper => Ok(Arc::new(zookeeper::ZookeeperAdapter::new(config))),
+        AdapterKind::Rabbitmq => Ok(Arc::new(rabbitmq::RabbitmqAdapter::new(config, environment)?)),
         #[cfg(feature = "redis")]
         AdapterKind::Redis => Ok(Arc::new(redis::RedisAdapter::new(config, environment)?)),
         #[cfg(feature = "postgres")]
@@ -221,7 +225,6 @@ pub(super) fn adapter(
 }
 
 /// A variable of the environment that must be there.
-#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 fn secret(
     variable: Option<&String>,
     environment: impl Fn(&str) -> Option<String>,

@@ -396,11 +396,13 @@ impl Probe for NatsProbe {
         })
     }
 
-    /// It leads the stream of the registers; alone it does anyway.
+    /// It leads the stream that the run writes to; alone it does anyway.
     fn leads(&mut self) -> Asking<'_, Option<u64>> {
         Box::pin(async {
             let mut connection = self.adapter.connect(&self.node).await.ok()?;
-            let question = format!("$JS.API.STREAM.INFO.{KV}");
+            let in_log = matches!(self.adapter.site.seen.get(), Some(Object::List | Object::Set));
+            let stream = if in_log { LOG } else { KV };
+            let question = format!("$JS.API.STREAM.INFO.{stream}");
             let answer = connection.ask(&question, "", "").await.ok()?;
             error(&answer).ok()?;
             match answer["cluster"]["leader"].as_str() {

@@ -148,6 +148,16 @@ pub(in crate::target) struct NatsOptions {
     pub replicas: Option<u8>,
 }
 
+/// `[rabbitmq]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(in crate::target) struct RabbitmqOptions {
+    /// `guest` if not said.
+    pub user: Option<String>,
+    /// The variable of the environment that holds the password; it is `guest` if not said.
+    pub password_variable: Option<String>,
+}
+
 /// `[process]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
