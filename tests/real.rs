@@ -4,6 +4,9 @@
 //! root, nftables and the server; where one of them is missing they are skipped with a word, unless
 //! they are expected to be there (`CI` is set).
 
+#![cfg(all(feature = "live", feature = "cli"))]
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -106,7 +106,7 @@ static TABLE: &[Row] = &[
         },
     ),
     row(
-        "convergence",
+        "convergence-time",
         Unit::Time,
         "how long after the last fault reads missed what had been acknowledged before its end",
         |seen| time(seen.metrics.staleness?.convergence?),

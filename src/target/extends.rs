@@ -39,7 +39,9 @@ pub(super) fn table<'a>(
     *below = " ".repeat(text.len()) + "\n" + &base;
     let mut base = parsed(below)?.into_inner();
     if table.get_ref().contains_key("lab") {
-        OF_MACHINES.iter().for_each(|part| drop(base.remove(*part)));
+        for part in OF_MACHINES {
+            base.remove(part);
+        }
     }
     lay_over(&mut base, std::mem::take(table.get_mut()));
     *table.get_mut() = base;
