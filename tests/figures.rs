@@ -122,6 +122,9 @@ fn siblings_are_the_most_values_that_were_shown_at_once() {
     let shown = |at: u64, values: i64| {
         (at, at + 1, "n1", Function::Get, Value::list((0..values).map(Value::Int)))
     };
-    assert_eq!(figure("siblings", &[shown(10, 2), shown(20, 7), shown(30, 1)], &[]), Some(7.0));
-    assert_eq!(figure("siblings", &[(1, 2, "n1", READ, Value::Null)], &[]), None);
+    assert_eq!(
+        figure("sibling-count", &[shown(10, 2), shown(20, 7), shown(30, 1)], &[]),
+        Some(7.0)
+    );
+    assert_eq!(figure("sibling-count", &[(1, 2, "n1", READ, Value::Null)], &[]), None);
 }

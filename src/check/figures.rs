@@ -112,7 +112,7 @@ static TABLE: &[Row] = &[
         |seen| time(seen.metrics.staleness?.convergence?),
     ),
     row(
-        "siblings",
+        "sibling-count",
         Unit::Count,
         "the most values that a read of one key showed side by side",
         |seen| siblings(seen).max().map(|most| most as f64),
