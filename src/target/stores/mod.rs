@@ -37,8 +37,8 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::model::{Function, Mop, Op, Process, Value};
-use crate::target::client::Client;
+use crate::model::{Function, Mop, Op, Outcome, Process, Value};
+use crate::target::client::{Answer, Client, unanswered};
 use crate::target::config::TargetConfig;
 use crate::target::http::{HttpAdapter, name_of_run};
 
@@ -151,6 +151,26 @@ impl Site {
             Some(object) => *self.seen.get_or_init(|| object),
             None => Object::Register,
         }
+    }
+}
+
+/// Why an operation is not ok.
+enum End {
+    /// It certainly did nothing, and the connection is sound.
+    Nothing(String),
+    /// It certainly did nothing, as nothing that writes was sent on the connection that broke.
+    Unsent(String),
+    /// Nobody knows what it did.
+    Unknown(String),
+}
+
+/// What is recorded of an operation that ended so, and whether its connection is sound.
+fn answered(op: &Op, ended: Result<Answer, End>) -> (Answer, bool) {
+    match ended {
+        Ok(answer) => (answer, true),
+        Err(End::Nothing(why)) => (Outcome::Fail(why).into(), true),
+        Err(End::Unsent(why)) => (Outcome::Fail(why).into(), false),
+        Err(End::Unknown(why)) => (unanswered(op, why).into(), false),
     }
 }
 

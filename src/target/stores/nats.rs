@@ -30,9 +30,11 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::model::{Function, Invocation, Op, Outcome, Process, Value};
-use crate::target::client::{Answer, Answering, Client, unanswered};
+use crate::target::client::{Answer, Answering, Client};
 use crate::target::config::TargetConfig;
-use crate::target::stores::{Adapter, Asking, Object, Probe, Site, in_time, json, parsed};
+use crate::target::stores::{
+    Adapter, Asking, End, Object, Probe, Site, answered, in_time, json, parsed,
+};
 
 const KV: &str = "rashomon-kv";
 const LOG: &str = "rashomon-log";
@@ -266,16 +268,6 @@ impl Client for NatsClient {
     }
 }
 
-/// Why an operation is not ok.
-enum End {
-    /// It certainly did nothing, and the connection is sound.
-    Nothing(String),
-    /// It certainly did nothing, as nothing that writes was sent on the connection that broke.
-    Unsent(String),
-    /// Nobody knows what it did.
-    Unknown(String),
-}
-
 fn unsent(broken: Broken) -> End {
     match broken {
         Broken::Nobody => End::Nothing(broken.told()),
@@ -294,18 +286,9 @@ impl NatsClient {
             Err(why) => return Outcome::Fail(why).into(),
         };
         let object = self.adapter.site.object(op);
-        match self.execute(&mut connection, op, object).await {
-            Ok(answer) => {
-                self.connection = Some(connection);
-                answer
-            }
-            Err(End::Nothing(why)) => {
-                self.connection = Some(connection);
-                Outcome::Fail(why).into()
-            }
-            Err(End::Unsent(why)) => Outcome::Fail(why).into(),
-            Err(End::Unknown(why)) => unanswered(op, why).into(),
-        }
+        let (answer, is_sound) = answered(op, self.execute(&mut connection, op, object).await);
+        self.connection = is_sound.then_some(connection);
+        answer
     }
 
     async fn execute(

@@ -27,10 +27,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::model::{Function, Invocation, Op, Outcome, Process, Value};
-use crate::target::client::{Answer, Answering, Client, unanswered};
+use crate::target::client::{Answer, Answering, Client};
 use crate::target::config::TargetConfig;
 use crate::target::stores::jute::{Jute, buffer, frame, int, long};
-use crate::target::stores::{Adapter, Asking, Object, Probe, Site, in_time, json, parsed};
+use crate::target::stores::{
+    Adapter, Asking, End, Object, Probe, Site, answered, in_time, json, parsed,
+};
 
 /// Errors that say that nothing was done: no such node, not allowed, another version, a node that is
 /// there already, bad arguments, unimplemented, no session, a session that moved, read only, throttled.
@@ -233,16 +235,6 @@ impl Client for ZookeeperClient {
     }
 }
 
-/// Why an operation is not ok.
-enum End {
-    /// It certainly did nothing, and the connection is sound.
-    Nothing(String),
-    /// It certainly did nothing, as nothing that writes was sent on the connection that broke.
-    Unsent(String),
-    /// Nobody knows what it did.
-    Unknown(String),
-}
-
 /// What a request that writes leaves behind when it fails.
 fn written(broken: Broken) -> End {
     match broken {
@@ -266,18 +258,9 @@ impl ZookeeperClient {
             Err(why) => return Outcome::Fail(why).into(),
         };
         let object = self.adapter.site.object(op);
-        match self.execute(&mut connection, op, object).await {
-            Ok(answer) => {
-                self.connection = Some(connection);
-                answer
-            }
-            Err(End::Nothing(why)) => {
-                self.connection = Some(connection);
-                Outcome::Fail(why).into()
-            }
-            Err(End::Unsent(why)) => Outcome::Fail(why).into(),
-            Err(End::Unknown(why)) => unanswered(op, why).into(),
-        }
+        let (answer, is_sound) = answered(op, self.execute(&mut connection, op, object).await);
+        self.connection = is_sound.then_some(connection);
+        answer
     }
 
     async fn execute(
