@@ -9,8 +9,8 @@ use std::sync::Arc;
 use base::{BASE, nodes, workload};
 use rashomon::generate::{Context, Generator, Next};
 use rashomon::model::{
-    Action, ClientEvent, Event, Fault, FaultId, Function, Invocation, Kind, Nanos, Process, Random,
-    Value, What,
+    Action, ClientEvent, Event, Fault, FaultId, Function, Invocation, Kind, Nanos, NodeFault,
+    Process, Random, Skew, Value, What,
 };
 use rashomon::workload::Workload;
 
@@ -386,10 +386,10 @@ fn every_kind_of_fault_is_done_to_whom_it_names() {
     let begun: Vec<&Fault> = run.faults().filter(|f| f.1).map(|(.., fault)| fault).collect();
     let names =
         |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
-    assert_eq!(begun[0], &Fault::Kill(names(&["n1"])));
-    assert!(matches!(begun[1], Fault::Pause(nodes) if nodes.len() == 3));
-    assert_eq!(begun[2], &Fault::Skew { nodes: nodes(5), offset_ms: -2_000 });
-    assert_eq!(begun[3], &Fault::Kill(names(&["n2"])));
+    assert_eq!(begun[0], &NodeFault::Kill.at(names(&["n1"])));
+    assert!(matches!(begun[1], Fault::Nodes { nodes, what: NodeFault::Pause } if nodes.len() == 3));
+    assert_eq!(begun[2], &skew(-2_000).at(nodes(5)));
+    assert_eq!(begun[3], &NodeFault::Kill.at(names(&["n2"])));
     assert!(matches!(begun[4], Fault::Partition { cuts, .. } if cuts.len() == 4));
     assert_eq!(run.faults().filter(|fault| !fault.1).count(), 5);
 }
@@ -508,4 +508,8 @@ fn banks_are_set_up_before_anything_else_and_once() {
             }
         }
     }
+}
+
+fn skew(offset_ms: i64) -> NodeFault {
+    NodeFault::Skew(Skew { offset_ms, ..Skew::default() })
 }

@@ -11,6 +11,7 @@ use crate::cli::check::printed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::scenario::{SCENARIOS, read_scenario, scenario_files};
 use crate::history::Format;
+use crate::model::NodeFault;
 use crate::report::escape::wrapped;
 use crate::store::STORES;
 use crate::workload::Workload;
@@ -30,7 +31,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Failure> {
         Catalogue::Models => properties(false, Path::new("workloads")),
         Catalogue::Anomalies => properties(true, Path::new("workloads")),
         Catalogue::Assumptions => assumptions(),
-        Catalogue::Faults => named(&FAULTS),
+        Catalogue::Faults => faults(),
         Catalogue::Adapters => adapters(),
         #[cfg(feature = "live")]
         Catalogue::Labs => labs(),
@@ -71,18 +72,15 @@ fn shown(entry: &Entry, width: usize) -> Vec<String> {
     lines.map(|(at, line)| format!("{:width$}  {line}", name(at))).collect()
 }
 
-const FAULTS: [(&str, &str); 7] = [
-    (
-        "partition",
-        "the network drops what some nodes send to others: shape = halves, majority-ring, isolate, …",
-    ),
-    ("kill", "the processes of nodes die, and are started again"),
-    ("pause", "the processes of nodes stop, and go on"),
-    ("skew", "the wall clocks of nodes are put ahead or back"),
-    ("slow", "whatever goes to or from nodes takes longer"),
-    ("disconnect", "every second client is cut off from nodes, or never hears their answers"),
-    ("…", "any other name is a pair of commands of the target file: inject and undo"),
-];
+/// What can be broken.
+fn faults() -> Vec<Entry> {
+    let partition =
+        "what some nodes send to others is lost: shape = halves, majority-ring, isolate, …";
+    let other = "any other name is a pair of commands of the target file: inject and undo";
+    let nodes = NodeFault::ALL.iter().copied();
+    let all = [("partition", partition)].into_iter().chain(nodes).chain([("…", other)]);
+    all.map(|(name, about)| entry(name, about)).collect()
+}
 
 /// Who may speak to a store.
 fn adapters() -> Vec<Entry> {
@@ -96,10 +94,6 @@ fn adapters() -> Vec<Entry> {
 
 fn entry(name: &str, about: &str) -> Entry {
     Entry { name: name.to_owned(), about: about.to_owned(), more: json!({}) }
-}
-
-fn named(table: &[(&str, &str)]) -> Vec<Entry> {
-    table.iter().map(|(name, about)| entry(name, about)).collect()
 }
 
 fn assumptions() -> Vec<Entry> {

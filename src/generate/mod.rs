@@ -25,7 +25,7 @@ mod whole_run;
 
 pub use bank::BankPlan;
 pub use clients::{ClientPlan, Count, Rate, Routing, Spacing};
-pub use faults::{FaultPlan, Inject, Nodes};
+pub use faults::{Begins, Budget, FaultPlan, Inject, Nodes};
 pub use keys::{Field, KeyChoice, KeyPlan, Writers};
 pub use operations::{Body, Family, OPERATIONS, Operation, OperationRow, Part};
 pub use shapes::{SHAPES, Shape, ShapeRow};

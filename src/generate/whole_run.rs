@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::generate::bank::BankPlan;
 use crate::generate::clients::{ClientPlan, Clients};
-use crate::generate::faults::{FaultPlan, Nemesis};
+use crate::generate::faults::{Budget, FaultPlan, Nemesis};
 use crate::generate::finals::Finals;
 use crate::generate::keys::KeyPlan;
 use crate::generate::operations::{Operation, reader_of};
@@ -55,6 +55,8 @@ pub struct Plan {
     pub stock: StockPlan,
     /// What breaks meanwhile.
     pub faults: Vec<FaultPlan>,
+    /// How many nodes may be broken at once.
+    pub budget: Option<Budget>,
     /// And when.
     pub phases: Phases,
 }
@@ -101,7 +103,7 @@ impl WorkloadGenerator {
             stage: Stage::Idle,
             load_ends: Nanos(0),
             clients: Clients::new(plan, seed, nodes),
-            nemesis: Nemesis::new(&plan.faults, seed, nodes),
+            nemesis: Nemesis::new(&plan.faults, plan.budget, seed, nodes),
             finals: None,
             final_read: plan
                 .operations

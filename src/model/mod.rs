@@ -14,7 +14,7 @@ mod value;
 
 pub use action::{Action, Invocation};
 pub use event::{ClientEvent, Event, FaultEvent, Kind, Process, What};
-pub use fault::{Channel, Cut, Fault, FaultId, Lost};
+pub use fault::{Channel, Cut, Fault, FaultId, Lost, NodeFault, Packet, Skew};
 pub use function::Function;
 pub use op::{Mop, Op, Outcome};
 pub use random::{Random, power};

@@ -1,5 +1,8 @@
 //! What a node finds again after it was killed.
 
+/// How many bytes a record counts for.
+pub(super) const RECORD_BYTES: u64 = 1_024;
+
 /// A journal of records: what was synced survives a kill, the rest does not.
 ///
 /// The unsynced tail is lost whole: torn records and reordered writes are not modelled.
@@ -34,6 +37,12 @@ impl<R> Disk<R> {
     /// Makes everything written so far durable.
     pub fn sync(&mut self) {
         self.synced = self.records.len();
+    }
+
+    /// Takes the last records away, synced or not, until so many are left.
+    pub fn truncate(&mut self, left: usize) {
+        self.records.truncate(left);
+        self.synced = self.synced.min(left);
     }
 
     /// The process died: loses the unsynced tail. Returns how many records that were.

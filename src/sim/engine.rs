@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Channel, Nanos, Random};
+use crate::model::{Channel, Nanos, NodeFault, Random};
+use crate::sim::disk::RECORD_BYTES;
+use crate::sim::harm::Harm;
 use crate::sim::{Delivery, Disk, Effects, Network, Node, NodeId, Outbox, Queue, Ticket, Timer};
 
 /// What reaches a client.
@@ -34,7 +36,7 @@ struct Host<N: Node> {
     ended: Vec<Nanos>,
     kills: u32,
     pauses: u32,
-    skew_ns: i64,
+    harm: Harm,
     /// What arrived while the process was stopped.
     backlog: VecDeque<Happening<N>>,
 }
@@ -65,9 +67,6 @@ enum Happening<N: Node> {
     },
 }
 
-/// Wall clocks start here, so that none ever shows a negative time.
-const CLOCK_START: Nanos = Nanos(1_000_000_000_000_000);
-
 impl<N: Node> Engine<N> {
     /// Starts all nodes at time 0, with the streams `network` and `store` of this seed.
     pub fn new(nodes: Vec<N>, network: Network, seed: u64) -> Self {
@@ -80,7 +79,7 @@ impl<N: Node> Engine<N> {
                 ended: Vec::new(),
                 kills: 0,
                 pauses: 0,
-                skew_ns: 0,
+                harm: Harm::default(),
                 backlog: VecDeque::new(),
             })
             .collect();
@@ -144,16 +143,6 @@ impl<N: Node> Engine<N> {
         self.network.mend(from, to, channel);
     }
 
-    /// Lets everything that goes to or from a node take so much longer, once more.
-    pub fn slow(&mut self, id: NodeId, by: Nanos) {
-        self.network.slow(id, by);
-    }
-
-    /// Takes that back.
-    pub fn hasten(&mut self, id: NodeId, by: Nanos) {
-        self.network.hasten(id, by);
-    }
-
     /// Kills the process: what it held in memory, what it had not synced and what it had not yet
     /// shipped is gone.
     pub fn kill(&mut self, id: NodeId) {
@@ -194,10 +183,68 @@ impl<N: Node> Engine<N> {
         }
     }
 
-    /// Moves the wall clock of a node.
-    pub fn skew(&mut self, id: NodeId, by_ns: i64) {
-        let host = &mut self.hosts[id.index()];
-        host.skew_ns = host.skew_ns.saturating_add(by_ns);
+    /// Does something to a node. What concerns its clients alone is none of the engine's.
+    pub fn strike(&mut self, id: NodeId, what: &NodeFault) {
+        let harm = &mut self.hosts[id.index()].harm;
+        match what {
+            NodeFault::Kill | NodeFault::PowerLoss => self.kill(id),
+            NodeFault::Pause => self.pause(id),
+            NodeFault::Packet(packet) => self.network.harm(id, *packet),
+            NodeFault::Skew(skew) => harm.skews.push((*skew, self.now)),
+            NodeFault::Throttle(cpu) => harm.throttles.push(*cpu),
+            NodeFault::Memory(limit_mb) => harm.limits.push(*limit_mb),
+            NodeFault::DiskFull => harm.full += 1,
+            NodeFault::Truncate { bytes, .. } => {
+                self.kill(id);
+                let records = bytes.div_ceil(RECORD_BYTES) as usize;
+                let disk = &mut self.hosts[id.index()].disk;
+                disk.truncate(disk.records().len().saturating_sub(records));
+            }
+            NodeFault::BitFlip { bits, .. } => {
+                self.kill(id);
+                let disk = &mut self.hosts[id.index()].disk;
+                for _ in 0..*bits {
+                    // Records have checksums, and the log ends before the first that is wrong.
+                    let records = disk.records().len() as u64;
+                    if records > 0 {
+                        disk.truncate(self.random.below(records) as usize);
+                    }
+                }
+            }
+            NodeFault::Disconnect(_) | NodeFault::Command(_) => {}
+        }
+    }
+
+    /// Takes that back. What has died of it starts again.
+    pub fn relieve(&mut self, id: NodeId, what: &NodeFault) {
+        fn drop_one<T: PartialEq>(list: &mut Vec<T>, what: &T) {
+            if let Some(at) = list.iter().position(|one| one == what) {
+                list.remove(at);
+            }
+        }
+        let harm = &mut self.hosts[id.index()].harm;
+        match what {
+            NodeFault::Kill
+            | NodeFault::PowerLoss
+            | NodeFault::Truncate { .. }
+            | NodeFault::BitFlip { .. } => self.restart(id),
+            NodeFault::Pause => self.resume(id),
+            NodeFault::Packet(packet) => self.network.spare(id, *packet),
+            NodeFault::Skew(skew) => {
+                if let Some(at) = harm.skews.iter().position(|(one, _)| one == skew) {
+                    harm.skews.remove(at);
+                }
+            }
+            NodeFault::Throttle(cpu) => drop_one(&mut harm.throttles, cpu),
+            NodeFault::Memory(limit_mb) => drop_one(&mut harm.limits, limit_mb),
+            NodeFault::DiskFull => harm.full = harm.full.saturating_sub(1),
+            NodeFault::Disconnect(_) | NodeFault::Command(_) => {}
+        }
+        let harm = &mut self.hosts[id.index()].harm;
+        if harm.fallen && harm.full == 0 && harm.limits.is_empty() {
+            harm.fallen = false;
+            self.restart(id);
+        }
     }
 
     fn handle(&mut self, happening: Happening<N>) -> Option<Answer<N::Reply>> {
@@ -219,6 +266,12 @@ impl<N: Node> Engine<N> {
         let host = &mut self.hosts[id.index()];
         if host.kills == 0 && host.pauses > 0 {
             host.backlog.push_back(happening);
+            return None;
+        }
+        if host.kills == 0
+            && let Some(turn) = host.harm.next_turn(self.now)
+        {
+            self.queue.push(turn, happening);
             return None;
         }
         let (dead, current) = (host.kills > 0, host.life);
@@ -249,14 +302,23 @@ impl<N: Node> Engine<N> {
     /// Lets a node act, then carries out what it wants.
     fn call(&mut self, id: NodeId, act: impl FnOnce(&mut N, &mut Outbox<'_, N>)) {
         let host = &mut self.hosts[id.index()];
+        let records = host.disk.records().len();
         let mut out = Outbox {
             now: self.now,
-            clock: Nanos((CLOCK_START + self.now).0.saturating_add_signed(host.skew_ns)),
+            clock: host.harm.clock(self.now),
             random: &mut self.random,
             disk: &mut host.disk,
             effects: &mut self.effects,
         };
         act(&mut host.node, &mut out);
+        if host.harm.is_deadly(records, host.disk.records().len()) {
+            // It died before anyone heard of what it could not write.
+            host.disk.truncate(records);
+            host.harm.fallen = true;
+            self.effects = Effects::default();
+            self.kill(id);
+            return;
+        }
         let life = host.life;
         for (to, channel, lag, message) in self.effects.messages.drain(..) {
             let departs = self.now + lag;
@@ -291,6 +353,8 @@ impl<N: Node> Engine<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Skew;
+    use crate::sim::harm::CLOCK_START;
     use crate::sim::{Conditions, Latency, Sites};
 
     /// Counts, durably every second time; tells its neighbour; answers with what it sees.
@@ -401,11 +465,59 @@ mod tests {
         ask(&mut engine, A);
         assert_eq!(ask(&mut engine, B).map(|reply| reply.1), Some(0));
         engine.mend(A, B, Channel::Status);
-        engine.skew(A, -500);
+        let skew = NodeFault::Skew(Skew { offset_ms: -500, ..Skew::default() });
+        engine.strike(A, &skew);
         let sent = engine.now();
         let seen = ask(&mut engine, A).map(|reply| reply.3);
-        assert_eq!(seen, Some(CLOCK_START + sent + Nanos(10) - Nanos(500)));
+        assert_eq!(seen, Some(CLOCK_START + sent + Nanos(10) - Nanos::from_millis(500)));
+        engine.relieve(A, &skew);
         ask(&mut engine, A);
         assert_eq!(ask(&mut engine, B).map(|reply| reply.1), Some(3));
+    }
+
+    #[test]
+    fn a_full_disk_stops_who_writes_until_there_is_room() {
+        let mut engine = engine();
+        ask(&mut engine, A);
+        engine.strike(A, &NodeFault::DiskFull);
+        assert_eq!(ask(&mut engine, A), None);
+        assert!(engine.running(A).is_none());
+        engine.relieve(A, &NodeFault::DiskFull);
+        assert_eq!(ask(&mut engine, A).map(|reply| reply.0), Some(1));
+        for _ in 0..1_100 {
+            ask(&mut engine, B);
+        }
+        engine.strike(B, &NodeFault::Memory(1));
+        assert_eq!(ask(&mut engine, B), None);
+        engine.relieve(B, &NodeFault::Memory(1));
+        assert!(ask(&mut engine, B).is_some());
+    }
+
+    #[test]
+    fn files_that_lack_their_end_lack_what_was_synced() {
+        let mut engine = engine();
+        for _ in 0..10 {
+            ask(&mut engine, A);
+        }
+        let truncate = NodeFault::Truncate { file: "*".into(), bytes: 3 * RECORD_BYTES };
+        engine.strike(A, &truncate);
+        engine.relieve(A, &truncate);
+        assert_eq!(ask(&mut engine, A).map(|reply| reply.0), Some(8));
+        let flip = NodeFault::BitFlip { file: "*".into(), bits: 2 };
+        engine.strike(A, &flip);
+        engine.relieve(A, &flip);
+        assert!(ask(&mut engine, A).is_some_and(|reply| reply.0 <= 8));
+    }
+
+    #[test]
+    fn who_is_throttled_has_its_turn_once_in_a_while() {
+        let mut engine = engine();
+        engine.strike(A, &NodeFault::Throttle(10));
+        engine.request(A, Ticket(1), ());
+        assert!(engine.run(Nanos::from_millis(9)).is_some());
+        engine.run(Nanos::from_millis(20));
+        engine.request(A, Ticket(2), ());
+        assert!(engine.run(Nanos::from_millis(99)).is_none());
+        assert!(engine.run(Nanos::from_millis(101)).is_some());
     }
 }

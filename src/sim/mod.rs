@@ -9,6 +9,7 @@
 
 mod disk;
 mod engine;
+mod harm;
 mod latency;
 mod network;
 mod node;

@@ -1,6 +1,6 @@
 //! What happens to a message between two nodes, or between a client and a node.
 
-use crate::model::{Channel, Nanos, Random};
+use crate::model::{Channel, Nanos, Packet, Random};
 use crate::sim::{Latency, NodeId, Sites};
 
 /// How the network behaves when no fault is injected.
@@ -31,6 +31,18 @@ pub enum Delivery {
 
 const CHANNELS: usize = Channel::ALL.len();
 
+/// The two lines of a node.
+const SENDING: usize = 0;
+const RECEIVING: usize = 1;
+
+/// What happens to one message because the network of a node is bad.
+#[derive(Default)]
+struct Harm {
+    lost: bool,
+    doubled: bool,
+    reordered: bool,
+}
+
 /// The links, their cuts, and the stream of chance that decides over each message.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -41,8 +53,10 @@ pub struct Network {
     /// When the last ordered message of a channel arrives, likewise. Each channel keeps its order, as
     /// a TCP connection does, unless the network reorders; a slow one does not delay the other.
     tails: Vec<Nanos>,
-    /// By node, how much longer everything takes that goes to it or comes from it.
-    slowness: Vec<Nanos>,
+    /// By node, what becomes of everything that goes to it or comes from it.
+    harm: Vec<Vec<Packet>>,
+    /// By node, until when its own line is busy with what it sends, and with what it receives.
+    busy: Vec<[Nanos; 2]>,
     random: Random,
 }
 
@@ -54,7 +68,8 @@ impl Network {
             nodes,
             cuts: vec![0; CHANNELS * nodes * nodes],
             tails: vec![Nanos(0); CHANNELS * nodes * nodes],
-            slowness: vec![Nanos(0); nodes],
+            harm: vec![Vec::new(); nodes],
+            busy: vec![[Nanos(0); 2]; nodes],
             random: Random::stream(seed, "network"),
         }
     }
@@ -71,16 +86,17 @@ impl Network {
         self.cuts[stream] = self.cuts[stream].saturating_sub(1);
     }
 
-    /// Lets everything that goes to or from a node take so much longer, once more.
-    pub fn slow(&mut self, node: NodeId, by: Nanos) {
-        let slowness = &mut self.slowness[node.index()];
-        *slowness = *slowness + by;
+    /// Lets that happen to everything that goes to or from a node, besides what already does.
+    pub fn harm(&mut self, node: NodeId, packet: Packet) {
+        self.harm[node.index()].push(packet);
     }
 
     /// Takes that back.
-    pub fn hasten(&mut self, node: NodeId, by: Nanos) {
-        let slowness = &mut self.slowness[node.index()];
-        *slowness = *slowness - by;
+    pub fn spare(&mut self, node: NodeId, packet: Packet) {
+        let harm = &mut self.harm[node.index()];
+        if let Some(at) = harm.iter().position(|one| *one == packet) {
+            harm.remove(at);
+        }
     }
 
     /// Decides over a message between nodes that leaves at `departure`. What is under way when a link
@@ -95,10 +111,16 @@ impl Network {
         if self.cuts[stream] > 0 || self.happens(self.conditions.loss) {
             return Delivery::Dropped;
         }
-        let slowness = self.slowness[from.index()] + self.slowness[to.index()];
+        let (mut harm, mut departure) = (Harm::default(), departure);
+        for (node, way) in [(from, SENDING), (to, RECEIVING)] {
+            departure = self.suffer(node, way, departure, &mut harm);
+        }
+        if harm.lost {
+            return Delivery::Dropped;
+        }
         let distance = self.conditions.sites.between(from, to);
-        let mut arrival = departure + slowness + distance + self.delay();
-        if self.happens(self.conditions.reordering) {
+        let mut arrival = departure + distance + self.delay();
+        if harm.reordered || self.happens(self.conditions.reordering) {
             for _ in 0..4 {
                 arrival = arrival + self.delay();
             }
@@ -107,7 +129,7 @@ impl Network {
             arrival = arrival.max(*tail);
             *tail = arrival;
         }
-        if self.happens(self.conditions.duplication) {
+        if harm.doubled || self.happens(self.conditions.duplication) {
             return Delivery::Twice(arrival, arrival + self.delay());
         }
         Delivery::Once(arrival)
@@ -117,7 +139,33 @@ impl Network {
     /// these links, and one connection neither doubles nor reorders.
     pub fn carry_client(&mut self, node: NodeId, departure: Nanos) -> Option<Nanos> {
         let lost = self.happens(self.conditions.loss);
-        (!lost).then(|| departure + self.slowness[node.index()] + self.delay())
+        let mut harm = Harm::default();
+        let departure = self.suffer(node, RECEIVING, departure, &mut harm);
+        (!lost && !harm.lost).then(|| departure + self.delay())
+    }
+
+    /// What a bad network does to a message at one node; when it is through. A message counts as a
+    /// kilobyte where the rate is low.
+    fn suffer(&mut self, node: NodeId, way: usize, at: Nanos, harm: &mut Harm) -> Nanos {
+        let mut at = at;
+        for which in 0..self.harm[node.index()].len() {
+            let packet = self.harm[node.index()][which];
+            let share = |percent: u8| f64::from(percent) / 100.0;
+            harm.lost |= self.happens(share(packet.loss));
+            harm.doubled |= self.happens(share(packet.duplicate));
+            harm.reordered |= self.happens(share(packet.reorder));
+            if let Some(takes) = 8_000_000_u64.checked_div(packet.rate_kbit) {
+                let busy = &mut self.busy[node.index()][way];
+                *busy = at.max(*busy) + Nanos(takes);
+                at = *busy;
+            }
+            at = at + Nanos::from_millis(packet.delay_ms);
+            if packet.jitter_ms > 0 {
+                let most = Nanos::from_millis(packet.jitter_ms).0;
+                at = at + Nanos(self.random.between(0, 2 * most)) - Nanos(most);
+            }
+        }
+        at
     }
 
     fn stream(&self, from: NodeId, to: NodeId, channel: Channel) -> usize {
@@ -207,19 +255,20 @@ mod tests {
     #[test]
     fn a_slow_node_delays_whatever_goes_to_it_or_from_it() {
         let mut network = network(0.0, 0.0, 0.0);
-        let slowness = Nanos(5_000);
+        let slowness = Nanos::from_millis(5);
+        let slow = Packet { delay_ms: 5, ..Packet::default() };
         let arrival = |network: &mut Network, from, to| {
             let Delivery::Once(time) = network.carry((from, to), Channel::Status, Nanos(0)) else {
                 panic!("nothing is lost here");
             };
             (time, network.carry_client(to, Nanos(0)).expect("nothing is lost here"))
         };
-        network.slow(B, slowness);
+        network.harm(B, slow);
         let (there, asked) = arrival(&mut network, A, B);
         assert!(there >= slowness && asked >= slowness);
         let (back, asked) = arrival(&mut network, B, A);
         assert!(back >= slowness && asked < slowness);
-        network.hasten(B, slowness);
+        network.spare(B, slow);
         let (next, asked) = arrival(&mut network, A, B);
         assert!(next >= there && asked < slowness, "a link keeps its order");
     }
@@ -232,5 +281,37 @@ mod tests {
             panic!("nothing is lost here");
         };
         assert!(time <= Nanos(200));
+    }
+
+    #[test]
+    fn a_bad_network_of_one_node_and_a_whole_one_after_it() {
+        let mut network = network(0.0, 0.0, 0.0);
+        let delay = Packet { delay_ms: 50, jitter_ms: 10, ..Packet::default() };
+        network.harm(A, delay);
+        let millis = |delivery: &Delivery| match delivery {
+            Delivery::Once(time) => time.0 as f64 / 1e6,
+            other => panic!("{other:?}"),
+        };
+        let late: Vec<f64> = arrivals(&mut network, 1).iter().map(millis).collect();
+        assert!((40.0..60.1).contains(&late[0]), "{late:?}");
+        assert!(network.carry_client(A, Nanos(0)) > Some(Nanos::from_millis(39)));
+        assert!(network.carry_client(B, Nanos(0)) < Some(Nanos::from_millis(1)));
+        network.spare(A, delay);
+
+        let bad = Packet { loss: 30, duplicate: 20, ..Packet::default() };
+        network.harm(B, bad);
+        let all = arrivals(&mut network, 10_000);
+        let share =
+            |wanted: fn(&Delivery) -> bool| all.iter().filter(|delivery| wanted(delivery)).count();
+        let lost = share(|delivery| *delivery == Delivery::Dropped);
+        let twice = share(|delivery| matches!(delivery, Delivery::Twice(..)));
+        assert!((2_800..3_200).contains(&lost), "{lost}");
+        assert!((1_250..1_550).contains(&twice), "{twice}");
+        network.spare(B, bad);
+
+        // A hundred messages of a kilobyte at 800 kbit/s take a second.
+        network.harm(A, Packet { rate_kbit: 800, ..Packet::default() });
+        let last = arrivals(&mut network, 100).last().map(millis).expect("a hundred");
+        assert!((999.0..1_060.0).contains(&last), "{last}");
     }
 }

@@ -3,14 +3,15 @@
 //! A command is shell text as it stands: what it needs to know comes as environment variables, so
 //! nothing has to be escaped: `fault` (its number in the run), `node` and `url` (the node it is done
 //! to), for a partition `peer` (whose messages to `node` are to be lost) or, if it is cut at once,
-//! `cuts` alone, for a skew `offset_ms`, and the target file's `[environment]`.
+//! `cuts` alone, the options of the fault ([`NodeFault::options`](crate::model::NodeFault::options)) with
+//! `_` for `-`, and the target file's `[environment]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Fault, FaultId};
+use crate::model::{Cut, Fault, FaultId};
 use crate::target::config::{FaultCommands, Hook};
 use crate::target::{FaultJournal, Outstanding, ShellCommand, TargetError};
 
@@ -56,7 +57,7 @@ impl Injector {
         }
         let places = if commands.at_once { at_once(fault, places) } else { places };
         for (node, mut variables) in places {
-            variables.push(("fault", id.0.to_string()));
+            variables.push(("fault".to_owned(), id.0.to_string()));
             let command = |text: &str| self.command(&node, text, &variables, commands.timeout.0);
             inject.push(command(&commands.inject));
             undo.push(command(&commands.undo));
@@ -131,7 +132,7 @@ impl Injector {
         &self,
         node: &str,
         text: &str,
-        more: &[(&str, String)],
+        more: &[(String, String)],
         timeout: Duration,
     ) -> ShellCommand {
         let mut variables = self.environment.clone();
@@ -139,7 +140,7 @@ impl Injector {
         if let Some((_, url)) = self.nodes.iter().find(|(name, _)| **name == *node) {
             variables.insert("url".to_owned(), url.clone());
         }
-        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        variables.extend(more.iter().cloned());
         ShellCommand {
             node: node.to_owned(),
             command: text.to_owned(),
@@ -150,26 +151,21 @@ impl Injector {
 }
 
 /// A node that a command is run for, with the variables it needs besides.
-type Place = (Arc<str>, Vec<(&'static str, String)>);
+type Place = (Arc<str>, Vec<(String, String)>);
 
 /// Where a fault is done.
 fn places(fault: &Fault) -> Vec<Place> {
     match fault {
         Fault::Partition { cuts, .. } => {
-            cuts.iter().map(|cut| (cut.to.clone(), vec![("peer", cut.from.to_string())])).collect()
+            let place =
+                |cut: &Cut| (cut.to.clone(), vec![("peer".to_owned(), cut.from.to_string())]);
+            cuts.iter().map(place).collect()
         }
-        Fault::Kill(nodes)
-        | Fault::Pause(nodes)
-        | Fault::Disconnect { nodes, .. }
-        | Fault::Command { nodes, .. } => {
-            nodes.iter().map(|node| (node.clone(), Vec::new())).collect()
-        }
-        Fault::Skew { nodes, offset_ms } => nodes
-            .iter()
-            .map(|node| (node.clone(), vec![("offset_ms", offset_ms.to_string())]))
-            .collect(),
-        Fault::Slow { nodes, by_ms } => {
-            nodes.iter().map(|node| (node.clone(), vec![("by_ms", by_ms.to_string())])).collect()
+        Fault::Nodes { nodes, what } => {
+            let options = what.options().into_iter();
+            let variables: Vec<(String, String)> =
+                options.map(|(name, value)| (name.replace('-', "_"), value.to_string())).collect();
+            nodes.iter().map(|node| (node.clone(), variables.clone())).collect()
         }
     }
 }
@@ -185,5 +181,5 @@ fn at_once(fault: &Fault, places: Vec<Place>) -> Vec<Place> {
     nodes.sort_unstable();
     nodes.dedup();
     let links: Vec<String> = cuts.iter().map(|cut| format!("{}>{}", cut.from, cut.to)).collect();
-    vec![(Arc::from(nodes.join(",")), vec![("cuts", links.join(" "))])]
+    vec![(Arc::from(nodes.join(",")), vec![("cuts".to_owned(), links.join(" "))])]
 }

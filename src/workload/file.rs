@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use crate::generate::{Count, KeyChoice, Spacing, Writers};
+use crate::generate::{Budget, Count, KeyChoice, Spacing, Writers};
 use crate::model::{Nanos, Value};
-use crate::workload::words::{Length, Milliseconds, Speed, Written};
+use crate::workload::words::{
+    BitRate, Drift, Every, Length, Megabytes, Milliseconds, Percent, Speed, Written,
+};
 
 /// A text and its place.
 pub(super) type Text = Spanned<String>;
@@ -31,6 +33,8 @@ pub(super) struct File {
     pub(super) operation: Spanned<Vec<Operation>>,
     #[serde(default)]
     pub(super) fault: Vec<Fault>,
+    #[serde(default)]
+    pub(super) limits: Limits,
     pub(super) phases: Phases,
     #[serde(default)]
     pub(super) expect: Expect,
@@ -125,16 +129,72 @@ pub(super) struct Operation {
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
     pub(super) inject: Text,
+    pub(super) name: Option<Text>,
     pub(super) shape: Option<Spanned<Shape>>,
     pub(super) channel: Option<Text>,
-    pub(super) nodes: Option<Text>,
+    pub(super) nodes: Option<Spanned<Names>>,
     pub(super) by: Option<Spanned<Written<Milliseconds>>>,
+    pub(super) drift: Option<Spanned<Written<Drift>>>,
+    pub(super) strobe: Option<Spanned<Written<Nanos>>>,
+    pub(super) delay: Option<Spanned<Written<Nanos>>>,
+    pub(super) jitter: Option<Spanned<Written<Nanos>>>,
+    pub(super) loss: Option<Spanned<Written<Percent>>>,
+    pub(super) duplicate: Option<Spanned<Written<Percent>>>,
+    pub(super) reorder: Option<Spanned<Written<Percent>>>,
+    pub(super) rate: Option<Spanned<Written<BitRate>>>,
+    pub(super) cpu: Option<Spanned<Written<Percent>>>,
+    pub(super) limit: Option<Spanned<Written<Megabytes>>>,
+    pub(super) file: Option<Text>,
+    pub(super) bytes: Option<Spanned<u64>>,
+    pub(super) bits: Option<Spanned<u64>>,
     pub(super) lost: Option<Text>,
-    pub(super) every: Option<Spanned<Written<Nanos>>>,
+    pub(super) every: Option<Spanned<Written<Every>>>,
     #[serde(rename = "for")]
     pub(super) lasts: Option<Spanned<Written<Nanos>>>,
     pub(super) offset: Option<Spanned<Written<Nanos>>>,
+    pub(super) at: Option<Spanned<Vec<Written<Nanos>>>>,
+    pub(super) after: Option<Text>,
     pub(super) flap: Option<Spanned<Written<Nanos>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) broken: Option<Spanned<Written<Budget>>>,
+}
+
+/// A word for nodes, or a list of their names.
+pub(super) enum Names {
+    Word(String),
+    List(Vec<Text>),
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NamesVisitor)
+    }
+}
+
+struct NamesVisitor;
+
+impl<'de> Visitor<'de> for NamesVisitor {
+    type Value = Names;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a word for nodes such as `minority`, the name of one, or a list of names")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Names, E> {
+        Ok(Names::Word(word.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+        let mut names = Vec::new();
+        while let Some(name) = list.next_element()? {
+            names.push(name);
+        }
+        Ok(Names::List(names))
+    }
 }
 
 /// A word, or `{ groups = [[…], […]] }`.

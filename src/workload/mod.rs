@@ -24,14 +24,20 @@
 //! | `operation.weight` | how often, against the others | `1` |
 //! | `operation.body` | of a `txn`: `["read k1", "append k2"]`; k1 and k2 are different keys, chosen each time; `k1.0` is a field, `k1.*` all fields, `k1.?` a random one | – |
 //! | `operation.any`, `.length` | or of a `txn`: so many random micro-operations out of `["read", "append"]`, on random keys | –, `1..4` |
-//! | `fault.inject` | `partition`, `kill`, `pause`, `skew`, `slow`, `disconnect` (every second client), or a command of the target file | – |
+//! | `fault.inject` | `partition`, `kill`, `pause`, `packet`, `skew`, `throttle`, `memory`, `disk-full`, `power-loss`, `truncate`, `bitflip`, `disconnect` (every second client), or a command of the target file | – |
 //! | `fault.shape` | of a partition: a row of [`SHAPES`](crate::generate::SHAPES), or `{ groups = [["n1"], ["n2", "n3"]] }` | – |
 //! | `fault.channel` | of a partition in the simulator: `status` or `replication`, the one stream that is cut | both |
-//! | `fault.nodes` | `one`, `minority`, `majority`, `primary`, `all`, or a node | `one` |
-//! | `fault.by` | of a skew: how far ahead clocks are put, `"500ms"`, `"-2s"`; of slow: how much longer everything takes | – |
+//! | `fault.nodes` | `one`, `random(2)`, `minority`, `majority`, `primary`, `all`, a node, or a list of nodes | `one` |
+//! | `fault.delay`, `.jitter`, `.loss`, `.duplicate`, `.reorder`, `.rate` | of packet, for whatever goes to or from the nodes: `"50ms"`, `"10ms"`, `"10%"` each, `"8mbit"` | none |
+//! | `fault.by`, `.drift`, `.strobe` | of a skew: how far ahead clocks are put, `"500ms"`, `"-2s"`; what they gain, `"500ppm"`; how long they are wrong, then right, and so on | none |
+//! | `fault.cpu`, `fault.limit` | of throttle: the share of a processor, `"10%"`; of memory: how much there is, `"64MB"` | – |
+//! | `fault.file`, `.bytes`, `.bits` | of truncate and bitflip: a pattern below the data directory, how many bytes are cut off or bits are turned | `"*"`, –, – |
 //! | `fault.lost` | of a disconnect: `all`, or `answers` alone: what was asked is done | `all` |
-//! | `fault.every`, `.for`, `.offset` | from one beginning to the next; how long it lasts; when the first begins in `main` | once, to the end, `0s` |
+//! | `fault.every`, `.for`, `.offset` | from one beginning to the next, or `"exp(10s)"`: a random time after each end; how long it lasts; when the first begins in `main` | once, to the end, `0s` |
+//! | `fault.at` | instead of `every`: a list of times in `main` | – |
+//! | `fault.name`, `.after` | a name for it; instead of `every`: begins whenever the fault of that name has ended | – |
 //! | `fault.flap` | of a partition: while it lasts it is there for so long, then away for so long | – |
+//! | `limits.broken` | how many nodes may be broken at once: a number, or `minority`; a fault that would break more waits | any |
 //! | `phases.warmup`, `.main`, `.recovery` | operations: without faults, with faults, on the healed store | `0s`, –, `0s` |
 //! | `phases.quiesce`, `.settle` | silence after the last operation; between the two rounds of final reads | `5s`, `1s` |
 //! | `phases.final` | `["read"]`: every key from every node, in two rounds | `[]` |
@@ -50,6 +56,7 @@
 mod diagnostic;
 mod evidence;
 mod expect;
+mod faults;
 mod file;
 mod overrides;
 mod plan;
@@ -72,7 +79,7 @@ pub use written::written;
 use crate::check::Property;
 use crate::generate::{OPERATIONS, Plan, WorkloadGenerator};
 use crate::history::Expectations;
-use crate::model::{Nanos, did_you_mean};
+use crate::model::{Nanos, NodeFault, did_you_mean};
 use crate::store;
 use diagnostic::from_toml;
 use file::File;
@@ -184,7 +191,7 @@ impl Workload {
         match store::build(&chosen.name, &chosen.options, 0) {
             Ok(store) => {
                 let nodes = [store.nodes(), store.mediators()].concat();
-                self.check_target(&nodes, &STORE_FAULTS, &operations)
+                self.check_target(&nodes, &store_faults(), &operations)
             }
             Err(error) => {
                 vec![self.option_diagnostic(error.option.as_deref(), &error.message)]
@@ -203,4 +210,6 @@ impl Workload {
 }
 
 /// What can be done to an embedded store.
-const STORE_FAULTS: [&str; 6] = ["partition", "kill", "pause", "skew", "slow", "disconnect"];
+fn store_faults() -> Vec<&'static str> {
+    std::iter::once("partition").chain(NodeFault::ALL.map(|(name, _)| name)).collect()
+}

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use crate::generate::{
-    BankPlan, Body, ClientPlan, Family, FaultPlan, Field, Inject, KeyChoice, KeyPlan, Last, Nodes,
-    OPERATIONS, Operation, OperationRow, Part, Phases, Plan, Rate, Routing, SHAPES, Shape,
-    StockPlan, Writers,
+    BankPlan, Body, ClientPlan, Family, Field, KeyChoice, KeyPlan, Last, OPERATIONS, Operation,
+    OperationRow, Part, Phases, Plan, Rate, Routing, StockPlan, Writers,
 };
-use crate::model::{Channel, Function, Lost, Nanos, did_you_mean};
+use crate::model::{Function, Nanos, did_you_mean};
 use crate::workload::diagnostic::Diagnostic;
 use crate::workload::file::{self, File, Text};
 use crate::workload::source::Source;
@@ -25,7 +24,7 @@ pub(super) struct Mention {
 }
 
 impl Mention {
-    fn new(text: &Text, words: Vec<&'static str>) -> Self {
+    pub(super) fn new(text: &Text, words: Vec<&'static str>) -> Self {
         Self { name: Arc::from(text.get_ref().as_str()), span: text.span(), words }
     }
 }
@@ -48,7 +47,8 @@ pub(super) fn plan(file: &File, source: &Source, wrong: &mut Vec<Diagnostic>) ->
         operations: reader.operations(file),
         bank: reader.bank(file),
         stock: reader.stock(file),
-        faults: file.fault.iter().filter_map(|fault| reader.fault(fault, file)).collect(),
+        faults: reader.faults(file),
+        budget: file.limits.broken.as_ref().map(|broken| broken.get_ref().0),
         phases: reader.phases(&file.phases),
     };
     let has_queue =
@@ -61,27 +61,27 @@ pub(super) fn plan(file: &File, source: &Source, wrong: &mut Vec<Diagnostic>) ->
     (plan, reader.mentions)
 }
 
-struct Reader<'a> {
-    source: &'a Source,
-    wrong: &'a mut Vec<Diagnostic>,
-    mentions: Mentions,
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) wrong: &'a mut Vec<Diagnostic>,
+    pub(super) mentions: Mentions,
     /// How many fields a key has.
     fields: u32,
 }
 
 impl Reader<'_> {
-    fn complain(&mut self, span: Range<usize>, message: impl Into<String>) {
+    pub(super) fn complain(&mut self, span: Range<usize>, message: impl Into<String>) {
         self.wrong.push(self.source.diagnostic(span, message.into()));
     }
 
     /// `what` is none of the words known in its place.
-    fn unknown(&mut self, what: &str, word: &str, span: Range<usize>, known: &[&str]) {
+    pub(super) fn unknown(&mut self, what: &str, word: &str, span: Range<usize>, known: &[&str]) {
         let message = format!("unknown {what} `{word}`, expected one of {}", list(known));
         let help = did_you_mean(word, known.iter().copied());
         self.wrong.push(self.source.diagnostic(span, message).with_help(help));
     }
 
-    fn mention(&mut self, name: &Text, words: Vec<&'static str>) -> Arc<str> {
+    pub(super) fn mention(&mut self, name: &Text, words: Vec<&'static str>) -> Arc<str> {
         let mention = Mention::new(name, words);
         let name = mention.name.clone();
         self.mentions.nodes.push(mention);
@@ -316,150 +316,6 @@ impl Reader<'_> {
             parts.push(Part { function, key: at, field });
         }
         parts
-    }
-
-    fn fault(&mut self, fault: &file::Fault, file: &File) -> Option<FaultPlan> {
-        let duration = |written: &Option<Spanned<Written<Nanos>>>| {
-            written.as_ref().map(|written| written.get_ref().0)
-        };
-        let (every, lasts) = (duration(&fault.every), duration(&fault.lasts));
-        let offset = duration(&fault.offset).unwrap_or_default();
-        if let (Some(every), Some(written)) = (every, &fault.every) {
-            match lasts {
-                None => self.complain(written.span(), "`every` needs `for`: how long it lasts"),
-                Some(lasts) if lasts >= every => self.complain(
-                    written.span(),
-                    format!("the next would begin before this one ends, after {lasts}"),
-                ),
-                Some(_) => {}
-            }
-        }
-        let main = file.phases.main.get_ref().0;
-        let needs = offset + lasts.unwrap_or_default();
-        if main > Nanos(0) && (needs > main || offset >= main) {
-            let message = format!("never happens: it needs {needs} of a main phase of {main}");
-            let mut diagnostic = self.source.diagnostic(fault.inject.span(), message);
-            diagnostic.help =
-                Some("make `phases.main` longer, or `offset` and `for` shorter".into());
-            self.wrong.push(diagnostic);
-        }
-        let flap = duration(&fault.flap);
-        if let (Some(each), Some(written)) = (flap, &fault.flap)
-            && (each == Nanos(0) || lasts.is_some_and(|lasts| each >= lasts))
-        {
-            self.complain(written.span(), "expected more than nothing and less than `for`");
-        }
-        let inject = self.inject(fault)?;
-        Some(FaultPlan { inject, every, lasts, offset, flap })
-    }
-
-    fn inject(&mut self, fault: &file::Fault) -> Option<Inject> {
-        let name = fault.inject.get_ref().as_str();
-        self.mentions.faults.push(Mention::new(&fault.inject, Vec::new()));
-        let misplaced = [
-            (name != "partition", "shape", fault.shape.as_ref().map(Spanned::span)),
-            (name != "partition", "channel", fault.channel.as_ref().map(Spanned::span)),
-            (name != "partition", "flap", fault.flap.as_ref().map(Spanned::span)),
-            (name == "partition", "nodes", fault.nodes.as_ref().map(Spanned::span)),
-            (name != "disconnect", "lost", fault.lost.as_ref().map(Spanned::span)),
-            (!matches!(name, "skew" | "slow"), "by", fault.by.as_ref().map(Spanned::span)),
-        ];
-        for (is_misplaced, key, span) in misplaced {
-            if let (true, Some(span)) = (is_misplaced, span) {
-                self.complain(span, format!("`{name}` takes no `{key}`"));
-            }
-        }
-        Some(match name {
-            "partition" => {
-                let Some(shape) = &fault.shape else {
-                    let known: Vec<&str> = SHAPES.iter().map(|row| row.name).collect();
-                    let message = format!("a partition needs a `shape`, one of {}", list(&known));
-                    self.complain(fault.inject.span(), message);
-                    return None;
-                };
-                Inject::Partition(self.shape(shape)?, self.channel(fault))
-            }
-            "kill" => Inject::Kill(self.nodes(fault)),
-            "pause" => Inject::Pause(self.nodes(fault)),
-            "skew" => {
-                let Some(by) = &fault.by else {
-                    self.complain(fault.inject.span(), "a skew needs `by`: `by = \"500ms\"`");
-                    return None;
-                };
-                Inject::Skew(self.nodes(fault), by.get_ref().0.0)
-            }
-            "slow" => {
-                let by = fault.by.as_ref().map(|by| by.get_ref().0.0);
-                let Some(by_ms) = by.filter(|by| (1..=3_600_000).contains(by)) else {
-                    let message = "slow needs `by`, more than nothing: `by = \"500ms\"`";
-                    self.complain(fault.inject.span(), message);
-                    return None;
-                };
-                Inject::Slow(self.nodes(fault), by_ms as u64)
-            }
-            "disconnect" => Inject::Disconnect(self.nodes(fault), self.lost(fault)),
-            command => Inject::Command(Arc::from(command), self.nodes(fault)),
-        })
-    }
-
-    /// The one channel that is to be cut, if the fault names one.
-    fn channel(&mut self, fault: &file::Fault) -> Option<Channel> {
-        let written = fault.channel.as_ref()?;
-        let channel = Channel::from_name(written.get_ref());
-        if channel.is_none() {
-            let known = Channel::ALL.map(Channel::name);
-            self.unknown("channel", written.get_ref(), written.span(), &known);
-        }
-        channel
-    }
-
-    /// What is lost between nodes and the clients that are cut off.
-    fn lost(&mut self, fault: &file::Fault) -> Lost {
-        let Some(written) = &fault.lost else { return Lost::All };
-        Lost::from_name(written.get_ref()).unwrap_or_else(|| {
-            let known = Lost::ALL.map(Lost::name);
-            self.unknown("loss", written.get_ref(), written.span(), &known);
-            Lost::All
-        })
-    }
-
-    fn nodes(&mut self, fault: &file::Fault) -> Nodes {
-        let Some(written) = &fault.nodes else { return Nodes::One };
-        let nodes = Nodes::from_name(written.get_ref());
-        if let Nodes::Named(_) = nodes {
-            self.mention(written, Nodes::WORDS.iter().map(|(word, _)| *word).collect());
-        }
-        nodes
-    }
-
-    fn shape(&mut self, written: &Spanned<file::Shape>) -> Option<Shape> {
-        match written.get_ref() {
-            file::Shape::Word(word) => {
-                let shape = Shape::from_name(word);
-                if shape.is_none() {
-                    let known: Vec<&str> = SHAPES.iter().map(|row| row.name).collect();
-                    self.unknown("shape", word, written.span(), &known);
-                }
-                shape
-            }
-            file::Shape::Groups(groups) => {
-                let mut seen: Vec<&str> = Vec::new();
-                for node in groups.iter().flatten() {
-                    if seen.contains(&node.get_ref().as_str()) {
-                        let message = format!("`{}` is in two groups", node.get_ref());
-                        self.complain(node.span(), message);
-                    }
-                    seen.push(node.get_ref());
-                }
-                if groups.len() < 2 {
-                    self.complain(written.span(), "expected two groups at least");
-                }
-                let group = |group: &Vec<Text>| {
-                    group.iter().map(|node| self.mention(node, Vec::new())).collect()
-                };
-                Some(Shape::Groups(groups.iter().map(group).collect()))
-            }
-        }
     }
 
     fn phases(&mut self, phases: &file::Phases) -> Phases {

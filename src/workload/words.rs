@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use crate::generate::{Count, KeyChoice, Spacing, Writers};
+use crate::generate::{Begins, Budget, Count, KeyChoice, Spacing, Writers};
 use crate::model::Nanos;
 
 /// A value that is written as a word or as a number.
@@ -80,6 +80,89 @@ impl Word for Milliseconds {
         let (sign, size) = text.strip_prefix('-').map_or((1, text), |size| (-1, size));
         let nanos = parse_duration(size)?;
         Some(Self(sign * (nanos.0 / 1_000_000) as i64))
+    }
+}
+
+/// From one beginning of a fault to the next.
+pub(super) struct Every(pub(super) Begins);
+
+impl Word for Every {
+    const EXPECTED: &'static str = "a duration such as `10s`, or `exp(10s)` for random ones";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mean = text.strip_prefix("exp(").and_then(|rest| rest.strip_suffix(')'));
+        let begins = match mean {
+            Some(mean) => Begins::Random(parse_duration(mean)?),
+            None => Begins::Every(parse_duration(text)?),
+        };
+        Some(Self(begins))
+    }
+}
+
+/// A share of a hundred.
+pub(super) struct Percent(pub(super) u8);
+
+impl Word for Percent {
+    const EXPECTED: &'static str = "a share from `1%` to `100%`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let percent = text.strip_suffix('%')?.parse().ok()?;
+        (1..=100).contains(&percent).then_some(Self(percent))
+    }
+}
+
+/// What a clock gains in a second, in microseconds.
+pub(super) struct Drift(pub(super) i64);
+
+impl Word for Drift {
+    const EXPECTED: &'static str = "parts of a million such as `500ppm` or `-20000ppm`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let ppm: i64 = text.strip_suffix("ppm")?.parse().ok()?;
+        (-500_000..=1_000_000).contains(&ppm).then_some(Self(ppm))
+    }
+}
+
+/// How much goes through a link, in kilobits a second.
+pub(super) struct BitRate(pub(super) u64);
+
+impl Word for BitRate {
+    const EXPECTED: &'static str = "a rate such as `500kbit` or `8mbit` (a second)";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (number, factor) = match text.strip_suffix("mbit") {
+            Some(number) => (number, 1_000),
+            None => (text.strip_suffix("kbit")?, 1),
+        };
+        let kbit = number.parse::<u64>().ok()?.checked_mul(factor)?;
+        (1..=100_000_000).contains(&kbit).then_some(Self(kbit))
+    }
+}
+
+/// How much memory, in megabytes.
+pub(super) struct Megabytes(pub(super) u64);
+
+impl Word for Megabytes {
+    const EXPECTED: &'static str = "a size such as `64MB` or `2GB`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (number, factor) = match text.strip_suffix("GB") {
+            Some(number) => (number, 1_024),
+            None => (text.strip_suffix("MB")?, 1),
+        };
+        let size = number.parse::<u64>().ok()?.checked_mul(factor)?;
+        (1..=1 << 30).contains(&size).then_some(Self(size))
+    }
+}
+
+impl Word for Budget {
+    const EXPECTED: &'static str = "a number of nodes, or `minority`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "minority" => Some(Self::Minority),
+            number => number.parse().ok().map(Self::Nodes),
+        }
     }
 }
 

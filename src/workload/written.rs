@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use crate::workload::{Workload, overrides};
 
 /// What a file has, in the order in which people write it.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "name",
     "about",
     "clients",
@@ -14,6 +14,7 @@ const ORDER: [&str; 10] = [
     "bank",
     "operation",
     "fault",
+    "limits",
     "phases",
     "expect",
     "target",

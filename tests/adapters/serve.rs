@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use rashomon::model::{Action, Fault, FaultId, Kind, Op, Value};
+use rashomon::model::{Action, FaultId, Kind, NodeFault, Op, Value};
 
 use crate::server::is_installed;
 use crate::{Asked, directory, functions, project};
@@ -102,13 +102,13 @@ fn operations_and_faults_are_understood() {
     let mut asked = Asked::open(&text);
     functions::registers(&mut asked);
     assert_eq!(asked.target.primary().as_deref(), Some("n1"));
-    let kill = Fault::Kill(vec!["n1".into()]);
+    let kill = NodeFault::Kill.at(vec!["n1".into()]);
     asked.target.begin(&Action::Begin(FaultId(1), kill.clone())).expect("curl");
     let write = || Op::write(Value::text("y"), Value::Int(1));
     assert_eq!(asked.fails(write()), r#"409 {"type":"fail","error":"connection refused"}"#);
     asked.target.begin(&Action::End(FaultId(1), kill)).expect("curl");
     asked.ok(write());
-    let pause = Fault::Pause(vec!["n1".into()]);
+    let pause = NodeFault::Pause.at(vec!["n1".into()]);
     asked.target.begin(&Action::Begin(FaultId(2), pause)).expect("curl");
     assert_eq!(asked.ask(write()).kind, Kind::Info);
     // Closing heals it.

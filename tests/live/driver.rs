@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rashomon::model::{
-    Action, Fault, FaultId, Invocation, Kind, Nanos, Op, Outcome, Process, Value, What,
+    Action, FaultId, Invocation, Kind, Nanos, NodeFault, Op, Outcome, Process, Value, What,
 };
 use rashomon::target::{Answer, Answering, Client, LiveTarget, Target, TargetError};
 
@@ -139,7 +139,7 @@ fn what_it_cannot_do_is_an_error() {
     invocation.node = None;
     assert_eq!(target.begin(&Action::Invoke(invocation.clone())), Ok(()));
     assert_eq!(completion(&mut target).node.as_deref(), Some("n2"));
-    let fault = Action::Begin(FaultId(1), Fault::Kill(vec![Arc::from("n1")]));
+    let fault = Action::Begin(FaultId(1), NodeFault::Kill.at(vec![Arc::from("n1")]));
     assert!(matches!(target.begin(&fault), Err(TargetError::Unusable(_))));
     assert_eq!(target.close(), Ok(()));
     assert_eq!(target.close(), Ok(()));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rashomon::model::{Action, Cut, Fault, FaultId};
+use rashomon::model::{Action, Cut, Fault, FaultId, NodeFault};
 use rashomon::target::{
     FAULT_JOURNAL, FaultJournal, ShellCommand, Target, TargetConfig, TargetError, heal, open,
 };
@@ -95,14 +95,14 @@ fn nodes() -> Vec<Arc<str>> {
 }
 
 fn command(name: &str) -> Fault {
-    Fault::Command { name: Arc::from(name), nodes: nodes() }
+    NodeFault::Command(Arc::from(name)).at(nodes())
 }
 
 #[test]
 fn a_fault_is_journaled_injected_and_undone() {
     let site = Site::new("undone");
     let mut target = site.open();
-    let kill = Fault::Kill(nodes());
+    let kill = NodeFault::Kill.at(nodes());
     target.begin(&Action::Begin(FaultId(1), kill.clone())).expect("injected");
     assert_eq!(site.broken(), ["n1.killed", "n2.killed"]);
     assert_eq!(site.outstanding(), 1);
@@ -122,7 +122,7 @@ fn cuts_and_skews_tell_their_commands_what_they_need() {
     let (from, to) = (Arc::from("n1"), Arc::from("n2"));
     let cuts = vec![Cut { from, to }];
     let partition = Fault::Partition { shape: Arc::from("one-way"), cuts, channel: None };
-    let skew = Fault::Skew { nodes: nodes(), offset_ms: -250 };
+    let skew = skew(-250).at(nodes());
     target.begin(&Action::Begin(FaultId(1), partition)).expect("injected");
     target.begin(&Action::Begin(FaultId(2), skew)).expect("injected");
     assert_eq!(site.broken(), ["n1-n2.cut", "n1.skewed", "n2.skewed"]);
@@ -157,12 +157,12 @@ fn a_partition_may_be_cut_at_once() {
 fn dropping_or_panicking_heals() {
     let site = Site::new("dropped");
     let mut target = site.open();
-    target.begin(&Action::Begin(FaultId(1), Fault::Kill(nodes()))).expect("injected");
+    target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
     drop(target);
     assert!(site.broken().is_empty());
 
     let mut target = site.open();
-    target.begin(&Action::Begin(FaultId(1), Fault::Kill(nodes()))).expect("injected");
+    target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
     assert_eq!(site.broken().len(), 2);
     let panicked = catch_unwind(AssertUnwindSafe(move || {
         let _target = target;
@@ -177,10 +177,8 @@ fn dropping_or_panicking_heals() {
 fn what_a_killed_run_left_is_healed_from_its_journal() {
     let site = Site::new("crashed");
     let mut target = site.open();
-    target.begin(&Action::Begin(FaultId(1), Fault::Kill(nodes()))).expect("injected");
-    target
-        .begin(&Action::Begin(FaultId(2), Fault::Skew { nodes: nodes(), offset_ms: 1 }))
-        .expect("ok");
+    target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
+    target.begin(&Action::Begin(FaultId(2), skew(1).at(nodes()))).expect("ok");
     // As after kill -9: nobody closes it.
     std::mem::forget(target);
     assert_eq!(site.broken().len(), 4);
@@ -214,7 +212,7 @@ fn what_was_set_up_is_torn_down_last_also_after_a_crash() {
     for crash in [false, true] {
         let _ = std::fs::remove_file(site.directory.join("undone"));
         let mut target = open(&with(hooks), Some(&site.directory)).expect("set up");
-        target.begin(&Action::Begin(FaultId(1), Fault::Kill(nodes()))).expect("injected");
+        target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
         assert_eq!(site.broken(), ["n1.killed", "n1.up", "n2.killed", "n2.up"]);
         if crash {
             std::mem::forget(target);
@@ -235,7 +233,7 @@ fn an_undo_that_fails_names_node_and_command_and_stops_no_other() {
     let site = Site::new("stubborn");
     let mut target = site.open();
     target.begin(&Action::Begin(FaultId(7), command("stubborn"))).expect("injected");
-    target.begin(&Action::Begin(FaultId(8), Fault::Kill(nodes()))).expect("injected");
+    target.begin(&Action::Begin(FaultId(8), NodeFault::Kill.at(nodes()))).expect("injected");
     let Err(TargetError::Unhealed(why)) = target.close() else { panic!("n2 will not heal") };
     for part in [
         "cannot undo F7 (stubborn) on node n2: exit status: 3: will not; mend it with: ",
@@ -307,4 +305,8 @@ fn a_journal_that_cannot_be_read_is_refused() {
     let Err(TargetError::Unusable(why)) = heal(&path) else { panic!("it must not be passed over") };
     assert!(why.contains("faults.jsonl:1: expected an entry of a fault journal"), "{why}");
     std::fs::remove_dir_all(directory).expect("ours");
+}
+
+fn skew(offset_ms: i64) -> NodeFault {
+    NodeFault::Skew(Skew { offset_ms, ..Skew::default() })
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rashomon::history::{Builder, History};
 use rashomon::model::{
-    Action, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Nanos, Op,
-    Process, Random, Value, What,
+    Action, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Nanos, NodeFault,
+    Op, Packet, Process, Random, Skew, Value, What,
 };
 use rashomon::store::build;
 use rashomon::target::Target;
@@ -19,6 +19,10 @@ pub(crate) enum Weather {
     Kills,
     Skews,
     All,
+    /// Bad networks, wrong clocks, too little of everything.
+    Scarcity,
+    /// Files that lack what was in them.
+    Rot,
 }
 
 /// What is run.
@@ -252,6 +256,8 @@ impl Lab {
             Weather::Kills => 2,
             Weather::Skews => 4,
             Weather::All => self.chance.below(4),
+            Weather::Scarcity => self.chance.between(4, 9),
+            Weather::Rot => self.chance.between(10, 11),
         };
         match kind {
             0 => partition("isolate", &nodes, |from, to| from == &victim || to == &victim),
@@ -265,12 +271,34 @@ impl Lab {
                     },
                 )
             }
-            2 => Fault::Kill(vec![victim]),
-            3 => Fault::Pause(vec![victim]),
-            _ => Fault::Skew {
-                nodes: vec![victim],
-                offset_ms: self.chance.between(0, 4000) as i64 - 2000,
-            },
+            2 => NodeFault::Kill.at(vec![victim]),
+            3 => NodeFault::Pause.at(vec![victim]),
+            kind => self.node_fault(kind).at(vec![victim]),
+        }
+    }
+
+    fn node_fault(&mut self, kind: u64) -> NodeFault {
+        let mut up_to = |most: u64| self.chance.between(0, most);
+        match kind {
+            4 => NodeFault::Skew(Skew {
+                offset_ms: up_to(4_000) as i64 - 2_000,
+                drift_ppm: up_to(1_000) as i64 * 100,
+                strobe_ms: up_to(1) * 50,
+            }),
+            5 => NodeFault::Packet(Packet {
+                delay_ms: up_to(100),
+                jitter_ms: 0,
+                loss: up_to(30) as u8,
+                duplicate: up_to(30) as u8,
+                reorder: up_to(30) as u8,
+                rate_kbit: 100 + up_to(1_000),
+            }),
+            6 => NodeFault::Throttle(1 + up_to(50) as u8),
+            7 => NodeFault::Memory(1),
+            8 => NodeFault::DiskFull,
+            9 => NodeFault::PowerLoss,
+            10 => NodeFault::Truncate { file: "*".into(), bytes: up_to(100_000) },
+            _ => NodeFault::BitFlip { file: "*".into(), bits: 1 + up_to(3) },
         }
     }
 }

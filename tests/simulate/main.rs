@@ -10,7 +10,8 @@ use std::sync::Arc;
 use closed_loop::{Plan, Seen, Weather, run};
 use rashomon::check::{Expected, Limits, Property, Status, assess};
 use rashomon::model::{
-    Action, Fault, FaultId, Function, Invocation, Kind, Mop, Nanos, Op, Process, Value, What,
+    Action, Fault, FaultId, Function, Invocation, Kind, Mop, Nanos, NodeFault, Op, Process, Value,
+    What,
 };
 use rashomon::store::{STORES, build};
 use rashomon::target::Target;
@@ -77,6 +78,37 @@ fn raft_is_linearizable_whatever_the_faults() {
         writes_ok += seen.ok(Function::Write);
     }
     assert!(reads_ok > 200 * 100 && writes_ok > 200 * 100, "{reads_ok} and {writes_ok} ok");
+}
+
+#[test]
+fn scarcity_costs_progress_and_breaks_no_promise() {
+    let mut ok = 0;
+    for seed in 0..60 {
+        let (store, options): (_, &[_]) =
+            if seed % 3 == 0 { ("single", &[]) } else { ("raft", &[("reads", "read-index")]) };
+        let seen = run(&Plan::new(store, options, Weather::Scarcity), seed);
+        assert_eq!(violations(&seen), [], "seed {seed}, {store}");
+        ok += seen.ok(Function::Read) + seen.ok(Function::Write);
+    }
+    assert!(ok > 60 * 200, "{ok}");
+}
+
+/// Who loses what was synced may break every promise, but goes on.
+#[test]
+fn every_store_survives_scarcity_and_rot() {
+    let stores = ["single", "primary-replica", "raft", "multi-primary", "leaderless"];
+    for (store, weather) in
+        stores.iter().flat_map(|store| [(store, Weather::Scarcity), (store, Weather::Rot)])
+    {
+        let mut ok = 0;
+        for seed in 0..20 {
+            let plan = Plan::new(store, &[], weather);
+            let seen = run(&plan, seed);
+            assert_eq!(run(&plan, seed).digest(), seen.digest(), "{store} {weather:?} {seed}");
+            ok += seen.ok(Function::Read) + seen.ok(Function::Write);
+        }
+        assert!(ok > 20 * 100, "{store} {weather:?}: {ok}");
+    }
 }
 
 /// What the remedies of the weak stores promise, under whatever faults they tolerate.
@@ -280,7 +312,7 @@ fn x() -> Value {
 #[test]
 fn a_dead_node_refuses_and_a_stopped_one_leaves_the_client_waiting() {
     let mut client = Client::of("single", &[("client-timeout", "300ms")]);
-    let kill = Fault::Kill(vec!["n1".into()]);
+    let kill = NodeFault::Kill.at(vec!["n1".into()]);
     assert_eq!(client.ask(None, false, Op::write(x(), Value::Int(1))).0, Kind::Ok);
     client.fault(0, true, kill.clone());
     client.fault(1, true, kill.clone());
@@ -290,14 +322,14 @@ fn a_dead_node_refuses_and_a_stopped_one_leaves_the_client_waiting() {
     client.fault(1, false, kill);
     assert_eq!(client.read("n1", "x"), Value::Int(1), "the second fault has ended as well");
 
-    let pause = Fault::Pause(vec!["n1".into()]);
+    let pause = NodeFault::Pause.at(vec!["n1".into()]);
     client.fault(2, true, pause.clone());
     assert_eq!(client.ask(None, false, Op::write(x(), Value::Int(3))).0, Kind::Info);
     client.fault(2, false, pause);
     assert_eq!(client.read("n1", "x"), Value::Int(3), "it was done when the node went on");
     assert_eq!(client.target.primary().as_deref(), Some("n1"));
 
-    let nowhere = Action::Begin(FaultId(9), Fault::Kill(vec!["n7".into()]));
+    let nowhere = Action::Begin(FaultId(9), NodeFault::Kill.at(vec!["n7".into()]));
     assert!(client.target.begin(&nowhere).is_err());
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::closed_loop::{Plan, Weather, run};
 use super::{Client, rough, x};
-use rashomon::model::{Cut, Fault, Function, Kind, Mop, Nanos, Op, Value};
+use rashomon::model::{Cut, Fault, Function, Kind, Mop, Nanos, NodeFault, Op, Value};
 use rashomon::store::build;
 
 fn key(number: u32) -> Value {
@@ -42,7 +42,7 @@ fn each_shard_has_a_primary_of_its_own() {
         value: Value::Int(2),
     })));
     // What a node holds survives, shard by shard.
-    let kill = Fault::Kill(vec!["n2".into()]);
+    let kill = NodeFault::Kill.at(vec!["n2".into()]);
     client.fault(0, true, kill.clone());
     assert_eq!(write(&mut client, &key(1), 3).0, Kind::Fail);
     assert_eq!(write(&mut client, &key(0), 3).0, Kind::Ok);
@@ -78,7 +78,7 @@ fn a_new_node_answers_when_it_has_caught_up() {
         wait_until(&mut client, 5_000);
         assert_eq!(client.read("n3", "x"), Value::Int(2));
         // Its disk is that of the new machine.
-        let kill = Fault::Kill(vec!["n3".into()]);
+        let kill = NodeFault::Kill.at(vec!["n3".into()]);
         client.fault(0, true, kill.clone());
         client.fault(0, false, kill);
         assert_eq!(client.read("n3", "x"), Value::Int(2));
@@ -129,7 +129,7 @@ fn a_cache_answers_in_the_place_of_the_store() {
     assert_eq!(write(&mut client, &x(), 1).0, Kind::Ok);
     assert_eq!(client.read("n1", "x"), Value::Int(1));
     assert_eq!(write(&mut client, &x(), 2).0, Kind::Ok);
-    let pause = Fault::Pause(vec!["n1".into()]);
+    let pause = NodeFault::Pause.at(vec!["n1".into()]);
     client.fault(0, true, pause.clone());
     assert_eq!(client.cached("x"), Some(Value::Int(1)), "it hears of no write, and asks nobody");
     client.fault(0, false, pause);
@@ -146,7 +146,7 @@ fn entered_again(options: &[(&str, &str)]) -> Vec<i64> {
     let append = |value| Op::single(Function::Append, x(), Value::Int(value));
     assert_eq!(client.ask(None, false, append(1)).0, Kind::Ok);
     wait_until(&mut client, 2_500);
-    client.fault(0, true, Fault::Kill(vec!["n1".into()]));
+    client.fault(0, true, NodeFault::Kill.at(vec!["n1".into()]));
     wait_until(&mut client, 4_000);
     let later: Vec<Kind> = (2..6).map(|value| client.ask(None, false, append(value)).0).collect();
     assert_eq!(later.last(), Some(&Kind::Ok), "{later:?}");

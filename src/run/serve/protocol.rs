@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `POST /` with `{"f":"write","key":"x","value":1}` | the operation; every function of a workload |
 //! | `GET /` | `{"node":"n1","primary":true}` |
-//! | `PUT /fault/kill`, `/fault/pause`, `/fault/skew?ms=500`, `/fault/slow?ms=50` | the fault, at this node |
+//! | `PUT /fault/kill`, `pause`, `disk-full`, `power-loss`, `skew?offset_ms=500`, `packet?delay_ms=50&loss=10`, `throttle?cpu=10`, `memory?limit_mb=64`, `truncate?bytes=9`, `bitflip?bits=1` | the fault, at this node |
 //! | `PUT /fault/partition?from=n2` | what `n2` sends to this node is lost |
 //! | `DELETE` of the same | undoes it; harmless without the fault |
 //! | `GET /fault`, `DELETE /fault` | every fault in force; undoes all |
@@ -14,10 +14,15 @@
 //! time). A `txn` has a list of `[function, key, value]` for its value. Each connection is a session;
 //! `"session":7` in the body names another.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::model::{ClientEvent, Cut, Fault, Function, Kind, Mop, Op, Value};
+use serde::Deserialize;
+
+use crate::model::{
+    ClientEvent, Cut, Fault, Function, Kind, Mop, NodeFault, Op, Packet, Skew, Value,
+};
 use crate::run::serve::http::{Request, Response};
 use crate::run::serve::status_of;
 
@@ -32,31 +37,24 @@ pub(super) enum Asked {
 }
 
 /// A fault as a path describes it, at a node not yet named.
-pub(super) struct Described {
-    kind: String,
-    from: Option<String>,
-    ms: i64,
+pub(super) enum Described {
+    Partition { from: Arc<str> },
+    Node(NodeFault),
 }
 
 /// A fault that can be in force once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FaultName {
-    Kill(Arc<str>),
-    Pause(Arc<str>),
     Partition { from: Arc<str>, to: Arc<str> },
-    Skew { node: Arc<str>, ms: i64 },
-    Slow { node: Arc<str>, ms: u64 },
+    Node { node: Arc<str>, what: NodeFault },
 }
 
 impl Described {
-    pub(super) fn at(&self, node: &Arc<str>) -> FaultName {
+    pub(super) fn at(self, node: &Arc<str>) -> FaultName {
         let node = node.clone();
-        match self.kind.as_str() {
-            "kill" => FaultName::Kill(node),
-            "pause" => FaultName::Pause(node),
-            "skew" => FaultName::Skew { node, ms: self.ms },
-            "slow" => FaultName::Slow { node, ms: self.ms.unsigned_abs() },
-            _ => FaultName::Partition { from: self.from.as_deref().unwrap_or("").into(), to: node },
+        match self {
+            Self::Partition { from } => FaultName::Partition { from, to: node },
+            Self::Node(what) => FaultName::Node { node, what },
         }
     }
 }
@@ -64,14 +62,11 @@ impl Described {
 impl FaultName {
     pub(super) fn fault(&self) -> Fault {
         match self.clone() {
-            Self::Kill(node) => Fault::Kill(vec![node]),
-            Self::Pause(node) => Fault::Pause(vec![node]),
             Self::Partition { from, to } => {
                 let cuts = vec![Cut { from, to }];
                 Fault::Partition { shape: "one-way".into(), cuts, channel: None }
             }
-            Self::Skew { node, ms } => Fault::Skew { nodes: vec![node], offset_ms: ms },
-            Self::Slow { node, ms } => Fault::Slow { nodes: vec![node], by_ms: ms },
+            Self::Node { node, what } => what.at(vec![node]),
         }
     }
 }
@@ -101,30 +96,60 @@ pub(super) fn read(request: &Request) -> Result<Asked, String> {
         ("DELETE", _) if path.starts_with("/fault/") => Ok(Asked::End(described(path, query)?)),
         (method, path) => Err(format!(
             "no {method} {path}; there are POST /, GET /, GET and DELETE /fault, PUT and DELETE \
-             /fault/kill, pause, partition?from=NODE, skew?ms=N, slow?ms=N"
+             /fault/partition?from=NODE, /fault/kill, pause, skew?offset_ms=N, packet?delay_ms=N, …"
         )),
     }
 }
 
 fn described(path: &str, query: &str) -> Result<Described, String> {
-    let kind = path.trim_start_matches("/fault/").to_owned();
-    let (mut from, mut ms) = (None, None);
-    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        match name {
-            "from" => from = Some(value.to_owned()),
-            "ms" => ms = Some(value.parse().map_err(|_| format!("{value:?} is no number"))?),
-            _ => return Err(format!("no parameter {name}")),
+    let kind = path.trim_start_matches("/fault/");
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let mut options: BTreeMap<&str, &str> = pairs.filter_map(|pair| pair.split_once('=')).collect();
+    let described = match kind {
+        "partition" => {
+            let from = options.remove("from").ok_or("a partition needs ?from=NODE")?;
+            Described::Partition { from: from.into() }
         }
+        kind => Described::Node(node_fault(kind, &mut options)?),
+    };
+    options.keys().next().map_or(Ok(described), |name| Err(format!("no parameter {name}")))
+}
+
+/// The fault of that name, with the options that its commands have as variables.
+fn node_fault(kind: &str, options: &mut BTreeMap<&str, &str>) -> Result<NodeFault, String> {
+    fn number<N: FromStr + Default>(
+        options: &mut BTreeMap<&str, &str>,
+        name: &str,
+    ) -> Result<N, String> {
+        let Some(text) = options.remove(name) else { return Ok(N::default()) };
+        text.parse().map_err(|_| format!("{name}={text} is no number it can have"))
     }
-    match (kind.as_str(), &from, ms) {
-        ("kill" | "pause", None, None)
-        | ("partition", Some(_), None)
-        | ("skew" | "slow", None, Some(_)) => {}
-        ("partition", None, _) => return Err("a partition needs ?from=NODE".to_owned()),
-        ("skew" | "slow", _, None) => return Err(format!("{kind} needs ?ms=NUMBER")),
-        _ => return Err(format!("no fault {path}?{query}")),
-    }
-    Ok(Described { kind, from, ms: ms.unwrap_or(0) })
+    // There is one disk, and no file of a name on it.
+    options.remove("file");
+    Ok(match kind {
+        "kill" => NodeFault::Kill,
+        "pause" => NodeFault::Pause,
+        "disk-full" => NodeFault::DiskFull,
+        "power-loss" => NodeFault::PowerLoss,
+        "skew" => NodeFault::Skew(Skew {
+            offset_ms: number(options, "offset_ms")?,
+            drift_ppm: number(options, "drift_ppm")?,
+            strobe_ms: number(options, "strobe_ms")?,
+        }),
+        "packet" => NodeFault::Packet(Packet {
+            delay_ms: number(options, "delay_ms")?,
+            jitter_ms: number(options, "jitter_ms")?,
+            loss: number(options, "loss")?,
+            duplicate: number(options, "duplicate")?,
+            reorder: number(options, "reorder")?,
+            rate_kbit: number(options, "rate_kbit")?,
+        }),
+        "throttle" => NodeFault::Throttle(number(options, "cpu")?),
+        "memory" => NodeFault::Memory(number(options, "limit_mb")?),
+        "truncate" => NodeFault::Truncate { file: "*".into(), bytes: number(options, "bytes")? },
+        "bitflip" => NodeFault::BitFlip { file: "*".into(), bits: number(options, "bits")? },
+        _ => return Err(format!("no fault {kind}")),
+    })
 }
 
 fn invocation(body: &[u8]) -> Result<Asked, String> {

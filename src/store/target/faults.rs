@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::SimTarget;
-use crate::model::{Channel, Cut, Fault, Lost, Nanos};
+use crate::model::{Channel, Cut, Fault, Lost, NodeFault};
 use crate::sim::{Answer, NodeId};
 use crate::store::Store;
 use crate::target::TargetError;
@@ -18,29 +18,25 @@ impl<S: Store> SimTarget<S> {
                     }
                 }
             }
-            Fault::Kill(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.kill(id));
-                self.call_operator();
-            }
-            Fault::Pause(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.pause(id));
-                self.call_operator();
-            }
-            Fault::Skew { nodes, offset_ms } => {
-                let by_ns = offset_ms.saturating_mul(1_000_000);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.skew(id, by_ns));
-            }
-            Fault::Slow { nodes, by_ms } => {
-                let by = Nanos::from_millis(*by_ms);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.slow(id, by));
-            }
-            Fault::Disconnect { nodes, .. } => {
-                self.ids(nodes)?;
-            }
-            Fault::Command { name, .. } => {
+            Fault::Nodes { what: NodeFault::Command(name), .. } => {
+                let known: Vec<&str> = NodeFault::ALL.iter().map(|(name, _)| *name).collect();
+                let known = known.join(", ");
                 return Err(TargetError::Unusable(format!(
-                    "the simulator has no fault {name:?}; it has partition, kill, pause, skew, slow and disconnect"
+                    "the simulator has no fault {name:?}; it has partition, {known}"
                 )));
+            }
+            Fault::Nodes { nodes, what } => {
+                self.ids(nodes)?.into_iter().for_each(|id| self.engine.strike(id, what));
+                if matches!(
+                    what,
+                    NodeFault::Kill
+                        | NodeFault::Pause
+                        | NodeFault::PowerLoss
+                        | NodeFault::Truncate { .. }
+                        | NodeFault::BitFlip { .. }
+                ) {
+                    self.call_operator();
+                }
             }
         }
         Ok(())
@@ -55,21 +51,9 @@ impl<S: Store> SimTarget<S> {
                     }
                 }
             }
-            Fault::Kill(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.restart(id));
+            Fault::Nodes { nodes, what } => {
+                self.ids(nodes)?.into_iter().for_each(|id| self.engine.relieve(id, what));
             }
-            Fault::Pause(nodes) => {
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.resume(id));
-            }
-            Fault::Skew { nodes, offset_ms } => {
-                let by_ns = offset_ms.saturating_mul(-1_000_000);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.skew(id, by_ns));
-            }
-            Fault::Slow { nodes, by_ms } => {
-                let by = Nanos::from_millis(*by_ms);
-                self.ids(nodes)?.into_iter().for_each(|id| self.engine.hasten(id, by));
-            }
-            Fault::Disconnect { .. } | Fault::Command { .. } => {}
         }
         Ok(())
     }
@@ -83,7 +67,7 @@ impl<S: Store> SimTarget<S> {
         let name = &self.names[node.index()];
         session % 2 == 1
             && self.active.values().any(|fault| match fault {
-                Fault::Disconnect { nodes, lost } => {
+                Fault::Nodes { nodes, what: NodeFault::Disconnect(lost) } => {
                     (*lost == Lost::All || *lost == what) && nodes.contains(name)
                 }
                 _ => false,
