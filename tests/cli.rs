@@ -223,3 +223,22 @@ fn lint_points_and_suggests() {
     let message = stderr(&output);
     assert!(message.contains("bad.toml:") && message.contains("replication"), "{message}");
 }
+
+#[cfg(feature = "live")]
+#[test]
+fn a_cluster_that_is_not_to_be_thrown_away_is_not_touched() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kept.toml");
+    let text = "name = \"kept\"\nadapter = \"redis\"\n[ready]\nwithin = \"100ms\"\n\
+                [nodes]\nn1 = \"127.0.0.1:9\"\n";
+    std::fs::write(&file, text).expect("a scratch file");
+    let file = file.display().to_string();
+    let run = ["run", "workloads/register.toml", "--set", "fault=[]", "--target", &file];
+    let refused = rashomon(&run);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(code(&refused), 3, "{said}");
+    for word in ["n1 at 127.0.0.1:9", "disposable = true", "--i-own-this-cluster"] {
+        assert!(said.contains(word), "{said}");
+    }
+    let owned = rashomon(&[&run[..], &["--i-own-this-cluster"]].concat());
+    assert_eq!(code(&owned), 4, "it is asked, and is not there");
+}

@@ -28,6 +28,7 @@ fn linearizable_reads_of_a_killed_and_paused_etcd() {
     let faults = format!("fault=[{}, {}]", fault("pause", "1s"), fault("kill", "4s"));
     let output = Command::new(env!("CARGO_BIN_EXE_rashomon"))
         .args(["run", "workloads/register.toml", "--quiet", "--seed", "7", "--time-limit", "12s"])
+        .arg("--i-own-this-cluster")
         .args(["--set", &faults, "--set", "clients.rate=400", "--set", "phases.quiesce=1s"])
         .args(["--set", "phases.warmup=500ms", "--target"])
         .arg(&cluster.file)

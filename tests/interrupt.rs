@@ -65,6 +65,7 @@ fn broken_run(name: &str) -> Run {
 name = "yes"
 about = "takes every write"
 adapter = "http"
+disposable = true
 [nodes]
 n1 = "http://{}"
 [environment]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::check::atomicity::Atomicity;
+use crate::check::coverage::{Coverage, coverage};
 use crate::check::losses::{self, Losses};
 use crate::check::staleness;
 use crate::history::{FaultWindow, History, NodeId, Rank, Txn, TxnId};
@@ -63,6 +64,7 @@ pub fn measure(history: &History) -> Metrics {
         windows,
         staleness,
         losses,
+        coverage: coverage(history),
     }
 }
 
@@ -93,6 +95,8 @@ pub struct Metrics {
     pub staleness: Option<Staleness>,
     /// What was acknowledged and lost, for each kind of loss that could be judged.
     pub losses: Vec<Losses>,
+    /// Which faults there were.
+    pub coverage: Vec<Coverage>,
 }
 
 impl Metrics {

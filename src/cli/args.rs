@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Convert a history between formats
     Convert(ConvertArgs),
+    /// Make one history of those that several load machines recorded of one run
+    Merge(MergeArgs),
     /// List what there is, a line each
     List(ListArgs),
     /// Check workload and target files without running them
@@ -95,8 +97,39 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
+    /// Be the I-th of N load machines: 2/3. Each records a history; `rashomon merge` makes them one
+    #[cfg(feature = "live")]
+    #[arg(long, value_name = "I/N", requires = "coordinator")]
+    pub(crate) worker: Option<String>,
+
+    /// Where the load machines meet: the first one listens there
+    #[cfg(feature = "live")]
+    #[arg(long, value_name = "HOST:PORT", requires = "worker")]
+    pub(crate) coordinator: Option<String>,
+
+    /// Write to and break a target whose file does not say `disposable = true`
+    #[cfg(feature = "live")]
+    #[arg(long)]
+    pub(crate) i_own_this_cluster: bool,
+
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
+}
+
+/// Histories of one run, recorded by several load machines.
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The histories, of every machine once
+    #[arg(required = true, value_name = "HISTORY")]
+    pub(crate) histories: Vec<PathBuf>,
+
+    /// Where the one history is written
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// How far each clock was from the others' at most, where the histories do not say: 5ms
+    #[arg(long, value_name = "TIME")]
+    pub(crate) clock_error: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -101,6 +101,12 @@ impl Judge {
     /// Judges by what was typed, else by what the workload of the history expects, else by
     /// linearizability, or strict serializability where there are transactions.
     pub(crate) fn judge(&self, history: &History) -> Result<Judged, Failure> {
+        if let Some(worker) = history.header().and_then(|header| header.worker.as_deref()) {
+            return Err(Failure::bad_input(format!(
+                "the history is the part of load machine {worker}, and knows nothing of what the others \
+                 wrote; merge the histories of all of them with `rashomon merge`"
+            )));
+        }
         let default = Expectations::default();
         let written = history.header().map_or(&default, |header| &header.expect);
         let mut limits = self.limits.clone();

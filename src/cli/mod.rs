@@ -15,6 +15,7 @@ mod interrupt;
 mod lab;
 mod lint;
 mod list;
+mod merge;
 mod progress;
 mod run;
 mod scenario;
@@ -22,6 +23,7 @@ mod scenario;
 mod serve;
 mod shrink;
 mod survey;
+mod team;
 mod terminal;
 
 use std::process::ExitCode;
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(args, &terminal),
         Command::Explain(args) => explain::explain(args, &terminal),
         Command::Convert(args) => convert::convert(args),
+        Command::Merge(args) => merge::merge(args),
         Command::List(args) => list::list(args),
         Command::Lint(args) => lint::lint(args),
         Command::Survey(args) => survey::survey(args, &terminal),

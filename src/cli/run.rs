@@ -11,6 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt;
 use crate::cli::progress::Shown;
 use crate::cli::scenario::read_scenario;
+use crate::cli::team::Team;
 use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Header, Writer};
 use crate::model::Value;
@@ -25,11 +26,15 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let judge = Judge::new(&args.judge)?;
     may_have_a_lab(&args.workload, &workload)?;
     let seed = args.seed.unwrap_or_else(drawn_seed);
+    let mut team = Team::meet(args, &workload, seed)?;
+    let seed = team.seed(seed);
+    let workload = workload.of_worker(team.own);
     let directory = directory(args, &workload, seed)?;
     // From here on Ctrl-C ends the run in order: a target that is half set up is taken down.
     let broken = directory.path().to_owned();
     let stop = interrupt::flag(move || quit(&broken));
-    let (mut target, description) = open_target(&args.workload, &workload, seed, directory.path())?;
+    let (mut target, description) =
+        open_target(args, &workload, seed, team.run_name(), directory.path())?;
     let nodes = target.nodes().to_vec();
 
     let simulated = matches!(workload.target, TargetChoice::Store(_));
@@ -44,7 +49,7 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
         // A simulated run is the same whenever it is run.
         started: (!simulated).then(started),
         expect: workload.expect.clone(),
-        ..Header::default()
+        ..team.header()
     };
     let unwritable = |error: io::Error| {
         Failure::target(format!("failed to write into {}: {error}", directory.path().display()))
@@ -53,9 +58,19 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let writer = Writer::new(file, &header).map_err(unwritable)?;
     let mut journal = Shown::new(writer, workload.duration(), terminal);
     let mut generator = workload.generator(seed, &nodes);
-    let driven = drive(&mut *target, &mut generator, &mut journal, header, &stop)
+    team.start()?;
+    target.restart_clock();
+    let driven = drive(&mut *target, &mut generator, &mut journal, header.clone(), &stop)
         .map_err(|error| failed(&error))?;
     journal.finish();
+    if header.worker.is_some() {
+        drop(journal);
+        let header = Header { clock_error_ns: Some(team.clock_error_ns()), ..header };
+        directory.rewrite_header(&header).map_err(unwritable)?;
+        let path = directory.history().display().to_string();
+        println!("{path}: a part of the run; make it one with `rashomon merge`");
+        return Ok(if driven.interrupted { Exit::Interrupted } else { Exit::Holds });
+    }
 
     let judged = judge.judge(&driven.history)?;
     let exit = if driven.interrupted { Exit::Interrupted } else { judged.exit };
@@ -192,9 +207,10 @@ fn directory(args: &RunArgs, workload: &Workload, seed: u64) -> Result<RunDirect
 
 /// The target of a workload, ready to be driven, and what the history's header says of it.
 fn open_target(
-    file: &Path,
+    args: &RunArgs,
     workload: &Workload,
     seed: u64,
+    run_name: Option<String>,
     directory: &Path,
 ) -> Result<(Box<dyn Target>, Value), Failure> {
     match &workload.target {
@@ -211,7 +227,8 @@ fn open_target(
             Ok((target, description))
         }
         TargetChoice::File { path, .. } => {
-            open_live(&beside(file, Path::new(path)), workload, directory)
+            let path = beside(&args.workload, Path::new(path));
+            open_live(&path, args, workload, run_name, directory)
         }
     }
 }
@@ -228,7 +245,9 @@ fn beside(workload: &Path, target: &Path) -> PathBuf {
 #[cfg(feature = "live")]
 fn open_live(
     path: &Path,
+    args: &RunArgs,
     workload: &Workload,
+    run_name: Option<String>,
     directory: &Path,
 ) -> Result<(Box<dyn Target>, Value), Failure> {
     let name = path.display().to_string();
@@ -237,6 +256,8 @@ fn open_live(
     let mut config =
         crate::target::TargetConfig::parse(&name, &text).map_err(Failure::bad_input)?;
     let choice = choose_lab(path, &mut config)?;
+    may_be_broken(&config, args)?;
+    config.run = run_name;
     let nodes: Vec<_> = config.nodes().map(|(node, _)| node).collect();
     let faults: Vec<&str> = config.faults().collect();
     let operations: Vec<&str> = config.functions().map(crate::model::Function::name).collect();
@@ -250,6 +271,22 @@ fn open_live(
     }
     .map_err(|error| failed(&error.into()))?;
     Ok((target, config.description()))
+}
+
+/// What is not there to be thrown away is not touched without a word.
+#[cfg(feature = "live")]
+fn may_be_broken(config: &crate::target::TargetConfig, args: &RunArgs) -> Result<(), Failure> {
+    if config.disposable || config.lab.is_some() || args.i_own_this_cluster {
+        return Ok(());
+    }
+    let nodes: Vec<String> =
+        config.nodes().map(|(name, address)| format!("{name} at {address}")).collect();
+    Err(Failure::bad_input(format!(
+        "a run writes to {} and breaks it: {}. Its target file does not say that it may be lost; write \
+         `disposable = true` there if so, or say --i-own-this-cluster",
+        config.name,
+        nodes.join(", ")
+    )))
 }
 
 /// The lab of a target file. A definition is looked for where it is named, else beside the file.
@@ -292,7 +329,9 @@ fn may_have_a_lab(_file: &Path, _workload: &Workload) -> Result<(), Failure> {
 #[cfg(not(feature = "live"))]
 fn open_live(
     path: &Path,
+    _args: &RunArgs,
     _workload: &Workload,
+    _run_name: Option<String>,
     _directory: &Path,
 ) -> Result<(Box<dyn Target>, Value), Failure> {
     Err(Failure::bad_input(format!(

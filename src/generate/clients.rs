@@ -109,9 +109,11 @@ impl Clients {
     pub(super) fn new(plan: &Plan, seed: u64, nodes: &[Arc<str>]) -> Self {
         let count = plan.clients.count.with_nodes(nodes.len());
         let has = |function| plan.operations.iter().any(|one| one.function == function);
-        let keys = Keys::new(&plan.keys, count);
+        let keys = Keys::new(&plan.keys, plan.worker, count);
         let all = || (0..plan.keys.count).map(|key| keys.name(key));
-        let set_up = if has(Function::Transfer) {
+        let set_up = if !plan.worker.is_first() {
+            VecDeque::new()
+        } else if has(Function::Transfer) {
             all().map(|name| plan.bank.init(name)).collect()
         } else if has(Function::Buy) {
             all().map(|name| plan.stock.init(name)).collect()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::generate::worker_number::WorkerNumber;
 use crate::model::{Random, Value, power};
 
 /// How keys are chosen.
@@ -64,8 +65,9 @@ struct Key {
     fields: Vec<Value>,
     /// How often each field was written.
     written: Vec<u32>,
-    /// The last value made for it; values are 1, 2, 3, …, so unique on the key.
-    last: i64,
+    /// How many values were made for it; they are 1, 2, 3, …, or every n-th of n machines, so unique
+    /// on the key.
+    made: i64,
     /// What was last seen of it.
     seen: Value,
     used: u32,
@@ -76,6 +78,7 @@ struct Key {
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     plan: KeyPlan,
+    worker: WorkerNumber,
     sessions: u32,
     all: Vec<Key>,
     at: Vec<u32>,
@@ -86,7 +89,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(plan: &KeyPlan, sessions: u32) -> Self {
+    pub(super) fn new(plan: &KeyPlan, worker: WorkerNumber, sessions: u32) -> Self {
         let mut sum = 0.0;
         let weight = |n: u32| match plan.choose {
             KeyChoice::Zipf(s) => Some(power(f64::from(n), -s)),
@@ -101,7 +104,7 @@ impl Keys {
             .collect();
         let (at, all) = ((0..plan.count).collect(), Vec::new());
         let held = BTreeMap::new();
-        let mut keys = Self { plan: plan.clone(), sessions, all, at, held, weights };
+        let mut keys = Self { plan: plan.clone(), worker, sessions, all, at, held, weights };
         (0..plan.count).for_each(|_| keys.grow());
         keys
     }
@@ -113,7 +116,7 @@ impl Keys {
             many => (0..many).map(|field| Value::text(&format!("{name}.{field}"))).collect(),
         };
         let (name, written) = (Value::text(&name), vec![0; fields.len()]);
-        self.all.push(Key { name, fields, written, last: 0, seen: Value::Null, used: 0 });
+        self.all.push(Key { name, fields, written, made: 0, seen: Value::Null, used: 0 });
     }
 
     /// The lock that a session holds, and its token.
@@ -256,9 +259,9 @@ impl Keys {
 
     /// A value never used on the key before, greater than all of them.
     pub(super) fn fresh(&mut self, key: u32) -> Value {
-        let last = &mut self.all[key as usize].last;
-        *last += 1;
-        Value::Int(*last)
+        let made = &mut self.all[key as usize].made;
+        *made += 1;
+        self.worker.value(*made)
     }
 
     /// What is put over what was last seen: `{val, ctx}`.
@@ -270,8 +273,8 @@ impl Keys {
 
     /// A value made before for the key.
     pub(super) fn added(&self, key: u32, random: &mut Random) -> Option<Value> {
-        let last = self.all[key as usize].last;
-        (last > 0).then(|| Value::Int(random.between(1, last as u64) as i64))
+        let made = self.all[key as usize].made;
+        (made > 0).then(|| self.worker.value(random.between(1, made as u64) as i64))
     }
 
     pub(super) fn seen(&self, key: u32) -> &Value {

@@ -22,6 +22,7 @@ mod shapes;
 mod stock;
 mod traits;
 mod whole_run;
+mod worker_number;
 
 pub use bank::BankPlan;
 pub use clients::{ClientPlan, Count, Rate, Routing, Spacing};
@@ -32,3 +33,4 @@ pub use shapes::{SHAPES, Shape, ShapeRow};
 pub use stock::StockPlan;
 pub use traits::{Context, Generator, Next};
 pub use whole_run::{Last, Phases, Plan, WorkloadGenerator};
+pub use worker_number::WorkerNumber;

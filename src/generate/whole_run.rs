@@ -10,7 +10,8 @@ use crate::generate::keys::KeyPlan;
 use crate::generate::operations::{Operation, reader_of};
 use crate::generate::stock::StockPlan;
 use crate::generate::traits::{Context, Generator, Next};
-use crate::model::{Action, Event, Function, Kind, Nanos, What};
+use crate::generate::worker_number::WorkerNumber;
+use crate::model::{Action, ClientEvent, Event, Function, Invocation, Kind, Nanos, What};
 
 /// The phases of a run, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Plan {
     pub faults: Vec<FaultPlan>,
     /// How many nodes may be broken at once.
     pub budget: Option<Budget>,
+    /// What part of it is done here.
+    pub worker: WorkerNumber,
     /// And when.
     pub phases: Phases,
 }
@@ -85,6 +88,7 @@ enum Stage {
 #[derive(Clone, Debug)]
 pub struct WorkloadGenerator {
     phases: Phases,
+    worker: WorkerNumber,
     stage: Stage,
     load_ends: Nanos,
     clients: Clients,
@@ -98,12 +102,14 @@ pub struct WorkloadGenerator {
 impl WorkloadGenerator {
     /// A generator for a run against `nodes`.
     pub fn new(plan: &Plan, seed: u64, nodes: &[Arc<str>]) -> Self {
+        let faults = if plan.worker.is_first() { &plan.faults[..] } else { &[] };
         Self {
             phases: plan.phases.clone(),
+            worker: plan.worker,
             stage: Stage::Idle,
             load_ends: Nanos(0),
             clients: Clients::new(plan, seed, nodes),
-            nemesis: Nemesis::new(&plan.faults, plan.budget, seed, nodes),
+            nemesis: Nemesis::new(faults, plan.budget, seed, nodes),
             finals: None,
             final_read: plan
                 .operations
@@ -116,6 +122,10 @@ impl WorkloadGenerator {
     /// How many clients there are.
     pub fn clients(&self) -> u32 {
         self.clients.sessions()
+    }
+
+    fn invoke(&self, invocation: Invocation) -> Next {
+        Next::Do(Action::Invoke(self.worker.outside(invocation)))
     }
 
     /// The phases begin with the first question, whatever the clock says.
@@ -142,7 +152,7 @@ impl Generator for WorkloadGenerator {
                 }
                 Stage::Load if now < self.load_ends => {
                     return match self.clients.next(now) {
-                        Ok(invocation) => Next::Do(Action::Invoke(invocation)),
+                        Ok(invocation) => self.invoke(invocation),
                         Err(wake) => {
                             Next::WaitUntil(wake.min(self.nemesis.due()).min(self.load_ends))
                         }
@@ -175,7 +185,7 @@ impl Generator for WorkloadGenerator {
                 Stage::Final => {
                     let finals = self.finals.as_mut();
                     match finals.and_then(|finals| finals.next(now, &self.clients.keys)) {
-                        Some(Ok(invocation)) => return Next::Do(Action::Invoke(invocation)),
+                        Some(Ok(invocation)) => return self.invoke(invocation),
                         Some(Err(wake)) => return Next::WaitUntil(wake),
                         None => self.stage = Stage::Done,
                     }
@@ -190,9 +200,10 @@ impl Generator for WorkloadGenerator {
         if client.kind == Kind::Invoke {
             return;
         }
+        let client = ClientEvent { process: self.worker.inside(client.process), ..client.clone() };
         match &mut self.finals {
-            Some(finals) => finals.update(client, event.time),
-            None => self.clients.update(client, event.time),
+            Some(finals) => finals.update(&client, event.time),
+            None => self.clients.update(&client, event.time),
         }
     }
 }

@@ -163,6 +163,12 @@ impl Builder {
         }
     }
 
+    /// Adds a whole operation and what it does.
+    pub(super) fn whole(&mut self, operation: Operation, op: &Op) -> Result<u32, Malformed> {
+        let accesses = self.accesses(op, operation.kind);
+        self.operation(operation, &accesses)
+    }
+
     fn accesses(&mut self, op: &Op, kind: Kind) -> Vec<Access> {
         op.mops
             .iter()

@@ -38,6 +38,13 @@ pub struct Header {
     /// When it started, RFC 3339; absent in simulated runs, which are the same every time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
+    /// Which of several load machines recorded it: `2/3`; absent once they are merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// How far the clocks were at most from that of the first load machine, in nanoseconds. The order of
+    /// operations that are nearer to each other than twice that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_error_ns: Option<u64>,
     /// What the workload expects.
     #[serde(skip_serializing_if = "Expectations::is_empty")]
     pub expect: Expectations,

@@ -25,6 +25,7 @@ mod json_fields;
 mod json_lines;
 mod json_text;
 mod jsonl;
+mod merge;
 mod nemesis;
 mod numbers;
 mod operations;
@@ -47,6 +48,7 @@ pub use columns::{
 pub use datatype::Datatype;
 pub use format::Format;
 pub use header::{Expectations, Header};
+pub use merge::{MergeError, merge};
 pub use read::{ReadError, is_one_history, read, read_bytes};
 pub use values::{ValueId, Values};
-pub use write::{Writer, write_history};
+pub use write::{Writer, rewrite_header, write_history};

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use crate::history::json_text::{json_rest, json_subject, json_text, json_value, millis};
 use crate::history::timeline::op;
 use crate::history::write::header_line;
-use crate::history::{History, Rank};
+use crate::history::{Header, History, Rank, Txn};
 use crate::model::{Kind, Nanos, Value};
 
 /// Writes a history in operation form.
@@ -78,6 +78,15 @@ impl Times {
             return Self {
                 invoked: vec![Nanos(0); history.len()],
                 returned: history.txns().map(|txn| returned(txn.kind())).collect(),
+            };
+        }
+        let is_merged =
+            |header: &Header| header.clock_error_ns.is_some() && header.worker.is_none();
+        if history.header().is_some_and(is_merged) {
+            // What their order says less than the times do, the header says again.
+            return Self {
+                invoked: history.txns().map(Txn::invoked_at).collect(),
+                returned: history.txns().map(Txn::returned_at).collect(),
             };
         }
         let mut by_rank: Vec<(Rank, u32, bool)> = Vec::with_capacity(2 * history.len());

@@ -1,7 +1,8 @@
 //! Writes histories: event by event while a run goes on, or a whole one in another format.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead, Seek, Write};
 
 use crate::history::edn_text::edn_line;
 use crate::history::json_text::json_line;
@@ -101,6 +102,22 @@ pub(super) fn header_line(line: &mut String, header: &Header) -> io::Result<()> 
     let json = serde_json::to_string(&header).map_err(io::Error::other)?;
     let _ = writeln!(line, "{{\"rashomon\":{json}}}");
     Ok(())
+}
+
+/// Writes another header over that of a file in event form. It must not be longer; what is left of the
+/// line is filled with blanks.
+pub fn rewrite_header(file: &mut File, header: &Header) -> io::Result<()> {
+    let mut old = String::new();
+    file.rewind()?;
+    io::BufReader::new(&*file).read_line(&mut old)?;
+    let mut line = String::new();
+    header_line(&mut line, header)?;
+    if line.len() > old.len() {
+        return Err(io::Error::other("the new header is longer than the old one"));
+    }
+    let line = format!("{:1$}\n", line.trim_end(), old.len() - 1);
+    file.rewind()?;
+    file.write_all(line.as_bytes())
 }
 
 /// Writes a history in event form, a line at a time.

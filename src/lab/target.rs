@@ -181,6 +181,10 @@ impl Target for LabTarget {
         self.inner.as_ref().map_or(Nanos(0), |inner| inner.now())
     }
 
+    fn restart_clock(&mut self) {
+        self.inner().restart_clock();
+    }
+
     fn begin(&mut self, action: &Action) -> Result<(), TargetError> {
         self.inner().begin(action)
     }

@@ -185,6 +185,13 @@ fn metrics(report: &Report<'_>) -> Tree {
         "nodes": nodes.collect::<Tree>(),
         "faults": faults.collect::<Tree>(),
         "windows": windows.collect::<Tree>(),
+        "coverage": metrics.coverage.iter().map(|one| json!({
+            "fault": &*one.fault,
+            "times": one.times,
+            "lasted_ns": one.lasted,
+            "verified": one.verified,
+            "unverified": one.unverified,
+        })).collect::<Tree>(),
     })
 }
 

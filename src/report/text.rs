@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::check::{Counts, Latency, Losses, Measured, Share, Status};
+use crate::check::{Counts, Coverage, Latency, Losses, Measured, Share, Status};
 use crate::history::TxnId;
 use crate::report::digest::{self, Row, Section, is_told_in_full, proofs_shown};
 use crate::report::escape::{clipped, plain, wrapped};
@@ -405,10 +405,30 @@ pub(super) fn facts(report: &Report<'_>) -> Vec<String> {
     if let Some(span) = metrics.span {
         let faults = report.history.faults().len() as u64;
         facts.push(format!("duration: {span}, with {}", counted(faults, "fault")));
+        if !metrics.coverage.is_empty() {
+            let each: Vec<String> = metrics.coverage.iter().map(covered).collect();
+            facts.push(format!("faults: {}", each.join("; ")));
+        }
     } else {
         facts.push("the history has no times, so nothing is said of latency".to_owned());
     }
     facts
+}
+
+/// `partition 3 times, 9.012 s, each seen in force`.
+fn covered(one: &Coverage) -> String {
+    let times = match one.times {
+        1 => "once".to_owned(),
+        times => format!("{} times", grouped(times)),
+    };
+    let seen = match (one.verified, one.unverified) {
+        (0, 0) => String::new(),
+        (0, _) => ", not verified".to_owned(),
+        (1, 0) if one.times == 1 => ", seen in force".to_owned(),
+        (_, 0) => ", each seen in force".to_owned(),
+        (verified, _) => format!(", {} seen in force", grouped(verified)),
+    };
+    format!("{} {times}, {}{seen}", plain(&one.fault), one.lasted)
 }
 
 /// What was lost, a line for the whole, for the time without faults and for each fault window that has

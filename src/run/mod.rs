@@ -13,6 +13,8 @@ mod shrink;
 mod survey;
 mod sweep;
 mod trial;
+#[cfg(feature = "live")]
+mod workers;
 
 pub use drive::{DriveError, Driven, drive};
 pub use excerpt::excerpt;
@@ -24,3 +26,5 @@ pub use shrink::{Shrunk, shrink};
 pub use survey::{Seeds, runs, survey};
 pub use sweep::{Knob, sweep};
 pub use trial::Trial;
+#[cfg(feature = "live")]
+pub use workers::{Common, Running, Worker};

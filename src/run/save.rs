@@ -1,8 +1,10 @@
 //! The directory a run leaves behind.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::history::{Header, rewrite_header};
 
 /// `history.jsonl`, `results.json`, `report.txt` and, for live targets, `faults.jsonl`.
 pub struct RunDirectory {
@@ -45,6 +47,12 @@ impl RunDirectory {
     /// Creates the file of its history.
     pub fn create_history(&self) -> io::Result<File> {
         File::create(self.history())
+    }
+
+    /// Puts another header, not longer than the first, on its history.
+    pub fn rewrite_header(&self, header: &Header) -> io::Result<()> {
+        let mut file = OpenOptions::new().read(true).write(true).open(self.history())?;
+        rewrite_header(&mut file, header)
     }
 
     /// Writes a file whole.

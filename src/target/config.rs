@@ -34,6 +34,9 @@ pub struct TargetConfig {
     /// What it is, for people.
     #[serde(default)]
     pub about: String,
+    /// Whether all of it may be lost: nobody else needs what is there.
+    #[serde(default)]
+    pub disposable: bool,
     /// Who speaks to it.
     pub adapter: AdapterKind,
     /// The address of each node: `http://host:port` for `http`, `host:port` for the other stores; absent
@@ -83,6 +86,12 @@ pub struct TargetConfig {
     pub(super) teardown: Option<Hook>,
     /// The lab whose nodes are driven: a real cluster that is brought up for the run.
     pub lab: Option<Spanned<LabChoice>>,
+    /// Whether the keys of a run are left there for people to look at.
+    #[serde(default)]
+    pub(super) keep_keys: bool,
+    /// What the keys of the run begin with, if several machines drive it.
+    #[serde(skip)]
+    pub run: Option<String>,
     /// From the lab: a command that ends well on the node that is the primary.
     #[serde(skip)]
     pub(super) primary_command: Option<String>,
@@ -316,6 +325,8 @@ pub(super) enum OperationName {
     CasAbsent,
     /// A read after quiescence; as any read where it is not described.
     Final,
+    /// What removes a key after the run; keys stay where it is not described.
+    Delete,
 }
 
 impl fmt::Display for OperationName {
@@ -324,6 +335,7 @@ impl fmt::Display for OperationName {
             Self::Function(function) => function.name(),
             Self::CasAbsent => "cas-absent",
             Self::Final => "final",
+            Self::Delete => "delete",
         })
     }
 }
@@ -335,13 +347,14 @@ impl TryFrom<String> for OperationName {
         match &*text {
             "cas-absent" => Ok(Self::CasAbsent),
             "final" => Ok(Self::Final),
+            "delete" => Ok(Self::Delete),
             // A transaction has no single key; the short names would allow one operation twice.
             name => Function::from_name(name)
                 .filter(|function| function.name() == name && *function != Function::Txn)
                 .map(Self::Function)
                 .ok_or_else(|| {
                     let others = Function::names().filter(|name| *name != "txn");
-                    unknown("operation", name, others.chain(["cas-absent", "final"]))
+                    unknown("operation", name, others.chain(["cas-absent", "final", "delete"]))
                 }),
         }
     }
@@ -352,7 +365,8 @@ impl OperationName {
         use Function as F;
         match (self, placeholder) {
             (_, Placeholder::Key | Placeholder::Node | Placeholder::Run) => true,
-            (_, Placeholder::Environment(_)) | (Self::Final | Self::Function(F::Read), _) => false,
+            (_, Placeholder::Environment(_))
+            | (Self::Final | Self::Delete | Self::Function(F::Read), _) => false,
             (Self::CasAbsent | Self::Function(F::Rmw), name) => *name == Placeholder::New,
             (Self::Function(F::Cas), name) => *name != Placeholder::Value,
             (Self::Function(_), name) => *name == Placeholder::Value,
@@ -494,7 +508,7 @@ impl TargetConfig {
     pub fn functions(&self) -> impl Iterator<Item = Function> {
         let described = self.operation.keys().filter_map(|name| match name {
             OperationName::Function(function) => Some(*function),
-            OperationName::CasAbsent | OperationName::Final => None,
+            OperationName::CasAbsent | OperationName::Final | OperationName::Delete => None,
         });
         let known = match (&self.process, self.adapter.functions()) {
             (Some(process), _) => process.get_ref().functions.clone(),

@@ -67,6 +67,30 @@ impl Adapter for HttpAdapter {
     fn knows_primaries(&self) -> bool {
         self.primary.is_some()
     }
+
+    fn clear<'a>(
+        self: Arc<Self>,
+        node: &'a Arc<str>,
+        keys: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async move {
+            let Some(operation) = self.operations.get(&OperationName::Delete) else {
+                return Ok(());
+            };
+            let client = self.clone().connect(node)?;
+            for key in keys {
+                let op = Op::read(key.clone());
+                let exchange = client.exchange(client.request(operation, &op)?).await;
+                let (status, body) =
+                    exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
+                match self.judge(operation, &op, status, &body).outcome {
+                    Outcome::Ok(_) => {}
+                    Outcome::Fail(why) | Outcome::Info(why) => return Err(why),
+                }
+            }
+            Ok(())
+        })
+    }
 }
 
 impl HttpAdapter {
@@ -113,7 +137,7 @@ impl HttpAdapter {
             headers,
             secrets,
             connect_timeout: config.connect_timeout(),
-            run: name_of_run(),
+            run: config.run.clone().unwrap_or_else(name_of_run),
             ready,
             primary: config.primary.as_ref().map(|question| question.get_ref().clone()),
         })
@@ -344,7 +368,7 @@ enum Broken {
 
 /// Now, in nanoseconds since 1970, in twelve digits of base 36. Twelve is a multiple of three: in
 /// base64 it has no padding and another base64 text may follow.
-pub(super) fn name_of_run() -> String {
+pub fn name_of_run() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut rest = since.as_nanos() as u64;
     let mut digits = [b'0'; 12];

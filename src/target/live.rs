@@ -19,7 +19,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a live target is driven in real time")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,10 +27,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::model::{Action, ClientEvent, Event, Invocation, Kind, Nanos, Outcome, Process, What};
+use crate::model::{
+    Action, ClientEvent, Event, Invocation, Kind, Nanos, Op, Outcome, Process, Value, What,
+};
 use crate::target::client::{Answer, Client, Factory, unanswered};
 use crate::target::config::Follow;
 use crate::target::exec::Injector;
+use crate::target::stores::Adapter;
 use crate::target::{Target, TargetError};
 
 /// A store that lives outside this process, driven in real time.
@@ -46,11 +49,45 @@ pub struct LiveTarget {
     /// How many invocations have not come out of `advance`.
     under_way: usize,
     injector: Option<Injector>,
+    sweeper: Option<Sweeper>,
     follow: Follow,
     /// Who was last seen to lead.
     primary: Arc<Mutex<Option<Arc<str>>>>,
     closed: bool,
     runtime: Runtime,
+}
+
+/// How long the keys of a run may take to be removed.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Who removes the keys of a run.
+struct Sweeper {
+    adapter: Arc<dyn Adapter>,
+    keys: BTreeSet<Value>,
+}
+
+impl Sweeper {
+    fn see(&mut self, op: &Op) {
+        for mop in op.mops.iter().filter(|mop| !mop.function.is_read()) {
+            if !self.keys.contains(&mop.key) {
+                self.keys.insert(mop.key.clone());
+            }
+        }
+    }
+
+    /// Asks whoever leads, else the nodes in turn. Keys that nobody removes harm nobody: the next run has
+    /// others.
+    async fn sweep(self, primary: Option<Arc<str>>, nodes: &[Arc<str>]) {
+        let keys: Vec<Value> = self.keys.into_iter().collect();
+        let all = async {
+            for node in primary.iter().chain(nodes) {
+                if self.adapter.clone().clear(node, &keys).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(SWEEP, all).await;
+    }
 }
 
 struct Completion {
@@ -86,6 +123,7 @@ impl LiveTarget {
             complete,
             under_way: 0,
             injector: None,
+            sweeper: None,
             follow: Follow::Given,
             primary: Arc::default(),
             closed: false,
@@ -105,9 +143,9 @@ impl LiveTarget {
         self
     }
 
-    /// The same target with its clock started anew: what came before the run is no part of it.
-    pub(super) fn started_now(mut self) -> Self {
-        self.start = Instant::now();
+    /// The same target, whose keys are removed when it is closed.
+    pub(super) fn swept_by(mut self, adapter: Arc<dyn Adapter>) -> Self {
+        self.sweeper = Some(Sweeper { adapter, keys: BTreeSet::new() });
         self
     }
 
@@ -122,6 +160,9 @@ impl LiveTarget {
 
     fn invoke(&mut self, invocation: &Invocation) -> Result<(), TargetError> {
         let mut invocation = invocation.clone();
+        if let Some(sweeper) = &mut self.sweeper {
+            sweeper.see(&invocation.op);
+        }
         let process = invocation.process;
         if let Some(name) = &invocation.node
             && !self.nodes.contains(name)
@@ -183,6 +224,10 @@ impl Target for LiveTarget {
         Nanos(self.start.elapsed().as_nanos() as u64)
     }
 
+    fn restart_clock(&mut self) {
+        self.start = Instant::now();
+    }
+
     /// Faults are commands: `begin` returns when they have ended, and answers that arrive meanwhile
     /// are recorded that much later.
     fn begin(&mut self, action: &Action) -> Result<(), TargetError> {
@@ -232,10 +277,15 @@ impl Target for LiveTarget {
             return Ok(());
         }
         self.tasks.clear();
-        match &mut self.injector {
+        let healed = match &mut self.injector {
             Some(injector) => self.runtime.block_on(injector.close()),
             None => Ok(()),
+        };
+        if let Some(sweeper) = self.sweeper.take() {
+            let primary = self.primary();
+            self.runtime.block_on(sweeper.sweep(primary, &self.nodes));
         }
+        healed
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) use furnish::Furniture;
 #[cfg(feature = "live")]
 pub use furnish::LabChoice;
 #[cfg(feature = "live")]
+pub use http::name_of_run;
+#[cfg(feature = "live")]
 pub use live::LiveTarget;
 #[cfg(feature = "live")]
 pub use open::{FAULT_JOURNAL, open};

@@ -55,7 +55,11 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
     let set_up = injector.set_up(config.setup.as_ref(), config.teardown.as_ref());
     let set_up = target.runtime().block_on(set_up);
     // From here on, dropping the target undoes what was set up.
-    let target = target.with_faults(injector);
+    let mut target = target.with_faults(injector);
+    // One of several machines does not know when the others are done with the keys.
+    if !config.keep_keys && config.run.is_none() {
+        target = target.swept_by(adapter.clone());
+    }
     set_up?;
     let mut probes = Vec::new();
     for (name, _) in config.nodes() {
@@ -91,7 +95,7 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
             }
         });
     }
-    Ok(Box::new(target.started_now()))
+    Ok(Box::new(target))
 }
 
 /// The nodes, and who asks each of them.

@@ -21,6 +21,9 @@ pub trait Target {
     /// Now, on the clock of the run.
     fn now(&self) -> Nanos;
 
+    /// Now is time 0 of the run.
+    fn restart_clock(&mut self) {}
+
     /// Starts an action; never blocks for its end. The completion of an invocation comes out of
     /// `advance`; a fault has taken effect when `begin` returns.
     fn begin(&mut self, action: &Action) -> Result<(), TargetError>;

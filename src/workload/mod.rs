@@ -77,7 +77,7 @@ pub use words::parse_duration;
 pub use written::written;
 
 use crate::check::Property;
-use crate::generate::{OPERATIONS, Plan, WorkloadGenerator};
+use crate::generate::{OPERATIONS, Plan, WorkerNumber, WorkloadGenerator};
 use crate::history::Expectations;
 use crate::model::{Nanos, NodeFault, did_you_mean};
 use crate::store;
@@ -134,6 +134,13 @@ impl Workload {
         }
         wrong.sort_by_key(|wrong| (wrong.line == 0, wrong.line, wrong.column));
         if wrong.is_empty() { Ok(workload) } else { Err(wrong) }
+    }
+
+    /// The same workload, of which one of several load machines does its part.
+    #[must_use]
+    pub fn of_worker(mut self, worker: WorkerNumber) -> Self {
+        self.plan.worker = worker;
+        self
     }
 
     /// The generator of a run with this seed against these nodes.

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::generate::{
     BankPlan, Body, ClientPlan, Family, Field, KeyChoice, KeyPlan, Last, OPERATIONS, Operation,
-    OperationRow, Part, Phases, Plan, Rate, Routing, StockPlan, Writers,
+    OperationRow, Part, Phases, Plan, Rate, Routing, StockPlan, WorkerNumber, Writers,
 };
 use crate::model::{Function, Nanos, did_you_mean};
 use crate::workload::diagnostic::Diagnostic;
@@ -49,6 +49,7 @@ pub(super) fn plan(file: &File, source: &Source, wrong: &mut Vec<Diagnostic>) ->
         stock: reader.stock(file),
         faults: reader.faults(file),
         budget: file.limits.broken.as_ref().map(|broken| broken.get_ref().0),
+        worker: WorkerNumber::default(),
         phases: reader.phases(&file.phases),
     };
     let has_queue =

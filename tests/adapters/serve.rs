@@ -1,7 +1,7 @@
 //! Embedded stores served over HTTP, driven through `workloads/targets/serve.toml`.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rashomon::model::{Action, FaultId, Kind, NodeFault, Op, Value};
@@ -39,13 +39,49 @@ impl Served {
     fn run(&self, workload: &str, sets: &[&str]) -> Output {
         let file = self.directory.join("serve.toml");
         std::fs::write(&file, &self.text).expect("a file of our own");
+        let mut command = self.command(workload, sets, &file);
+        command.arg("--out").arg(self.directory.join("run"));
+        command.output().expect("the binary starts")
+    }
+
+    fn command(&self, workload: &str, sets: &[&str], file: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rashomon"));
         command.args(["run", workload, "--quiet", "--seed", "5", "--target"]).arg(file);
         for set in sets {
             command.args(["--set", set]);
         }
-        command.arg("--out").arg(self.directory.join("run")).current_dir(project("."));
-        command.output().expect("the binary starts")
+        command.current_dir(project("."));
+        command
+    }
+
+    /// The same run by three load machines, merged and checked.
+    fn run_by_three(&self, workload: &str, sets: &[&str]) -> Output {
+        let file = self.directory.join("serve.toml");
+        std::fs::write(&file, &self.text).expect("a file of our own");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let meeting = free.local_addr().expect("an address").to_string();
+        drop(free);
+        let parts = [1, 2, 3].map(|number| {
+            let out = self.directory.join(format!("worker-{number}"));
+            let mut command = self.command(workload, sets, &file);
+            command.args(["--worker", &format!("{number}/3"), "--coordinator", &meeting]);
+            (command.arg("--out").arg(&out).spawn().expect("the binary starts"), out)
+        });
+        let parts = parts.map(|(mut child, out)| {
+            assert!(child.wait().expect("it ends").success());
+            out.join("history.jsonl")
+        });
+        let rashomon = || Command::new(env!("CARGO_BIN_EXE_rashomon"));
+        let alone = rashomon().arg("check").arg(&parts[1]).output().expect("the binary starts");
+        assert_eq!(alone.status.code(), Some(3), "a part knows too little to be judged");
+        let merged = self.directory.join("merged.jsonl");
+        let mut merge = rashomon();
+        merge.arg("merge").args(&parts).arg("--output").arg(&merged);
+        let merge = merge.output().expect("the binary starts");
+        println!("{}", String::from_utf8_lossy(&merge.stdout));
+        assert!(merge.status.success(), "{}", String::from_utf8_lossy(&merge.stderr));
+        let check = rashomon().arg("check").arg(&merged).arg("--json").output();
+        check.expect("the binary starts")
     }
 }
 
@@ -115,4 +151,14 @@ fn operations_and_faults_are_understood() {
     asked.target.close().expect("healed");
     asked = Asked::open(&text);
     asked.ok(write());
+}
+
+#[test]
+fn three_load_machines_make_one_history() {
+    for (store, options, exit) in [("raft", vec![], 0), ("primary-replica", vec!["lag=200ms"], 1)] {
+        let served = Served::start(store, 3, &options);
+        let output = served.run_by_three("workloads/register.toml", &SHORT);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(exit), "{store}: {said}");
+    }
 }

@@ -64,7 +64,10 @@ impl Builder {
         self.permute(&order);
         let history = &mut self.history;
 
-        // Equal times are concurrent: at one instant every invocation comes before every return.
+        // Equal times are concurrent: at one instant every invocation comes before every return. So are
+        // times that differ by no more than two clocks may.
+        let error = history.header.as_ref().and_then(|header| header.clock_error_ns).unwrap_or(0);
+        let slack = error.saturating_mul(2);
         let n = history.len();
         let mut ends: Vec<(u64, u32)> = (0..n as u32)
             .filter(|at| history.kind[*at as usize] != Kind::Info)
@@ -76,7 +79,9 @@ impl Builder {
         history.returned = vec![Rank::NEVER.0; n];
         let mut rank = 0;
         for at in 0..n {
-            while let Some((_, ended)) = ends.next_if(|(time, _)| *time < history.invoked_at[at]) {
+            while let Some((_, ended)) =
+                ends.next_if(|(time, _)| time.saturating_add(slack) < history.invoked_at[at])
+            {
                 history.returned[ended as usize] = rank;
                 rank += 1;
             }

@@ -6,7 +6,8 @@
 //!   the client with its connection is dropped.
 //! - A connection that cannot be made is `fail`: nothing was sent. It gets half of the time limit of
 //!   the operation, so that it fails before the operation is given up.
-//! - Each run has keys of its own (`RUN/key`), so it does not matter what older runs left behind.
+//! - Each run has keys of its own (`RUN/key`), so it does not matter what older runs left behind; they
+//!   are removed after it where the adapter knows how.
 //! - Values travel as JSON text.
 
 mod amqp;
@@ -72,6 +73,16 @@ pub(super) trait Adapter: Send + Sync {
     fn prepare<'a>(&'a self, _node: &'a Arc<str>) -> Asking<'a, Result<(), String>> {
         Box::pin(async { Ok(()) })
     }
+
+    /// Removes what the run has left under these keys, at a node that lets it. Who does not know how
+    /// leaves it there; the keys of a run are its own.
+    fn clear<'a>(
+        self: Arc<Self>,
+        _node: &'a Arc<str>,
+        _keys: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A question to one node, on a connection of its own.
@@ -123,7 +134,7 @@ impl Site {
         Self {
             addresses: config.nodes().map(|(name, address)| (name, address.to_owned())).collect(),
             connect_timeout: config.connect_timeout(),
-            run: name_of_run(),
+            run: config.run.clone().unwrap_or_else(name_of_run),
             seen: OnceLock::new(),
         }
     }

@@ -69,6 +69,9 @@ redis.call('HINCRBY', KEYS[1], ARGV[1], -ARGV[3])
 redis.call('HINCRBY', KEYS[1], ARGV[2], ARGV[3])
 return 1";
 
+/// How many keys are removed by one command.
+const KEYS_AT_ONCE: usize = 1_000;
+
 /// What all clients of a target share.
 pub(super) struct RedisAdapter {
     site: Site,
@@ -131,6 +134,27 @@ impl Adapter for RedisAdapter {
 
     fn knows_primaries(&self) -> bool {
         true
+    }
+
+    fn clear<'a>(
+        self: Arc<Self>,
+        node: &'a Arc<str>,
+        keys: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async move {
+            let mut connection = self.connect_to_node(node).await?;
+            for some in keys.chunks(KEYS_AT_ONCE) {
+                let mut command = redis::cmd("UNLINK");
+                some.iter().for_each(|key| {
+                    command.arg(self.site.key(key));
+                });
+                let () = command
+                    .query_async(&mut connection)
+                    .await
+                    .map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        })
     }
 }
 

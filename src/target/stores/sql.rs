@@ -93,6 +93,9 @@ pub(super) enum Broken {
     Lost(String),
 }
 
+/// What the tables of rashomon are called, after `rashomon_`.
+const TABLES: [&str; 6] = ["registers", "lists", "counters", "elements", "accounts", "ids"];
+
 /// What all clients of a target share.
 pub(super) struct SqlAdapter<D> {
     site: Site,
@@ -151,21 +154,38 @@ impl<D: Dialect> Adapter for SqlAdapter<D> {
         Box::pin(async move {
             let mut connection = self.connect(node).await?;
             let (key, text, id) = (D::KEY, D::TEXT, D::ID);
-            let tables = [
-                ("registers", format!("k {key} not null primary key, v {text} not null")),
-                ("lists", format!("k {key} not null primary key, v {text} not null")),
-                ("counters", format!("k {key} not null primary key, v bigint not null")),
-                ("elements", format!("k {key} not null, e {key} not null, primary key (k, e)")),
-                (
-                    "accounts",
-                    format!(
-                        "k {key} not null, a {key} not null, v bigint not null, primary key (k, a)"
-                    ),
+            let columns = [
+                format!("k {key} not null primary key, v {text} not null"),
+                format!("k {key} not null primary key, v {text} not null"),
+                format!("k {key} not null primary key, v bigint not null"),
+                format!("k {key} not null, e {key} not null, primary key (k, e)"),
+                format!(
+                    "k {key} not null, a {key} not null, v bigint not null, primary key (k, a)"
                 ),
-                ("ids", format!("id {id} not null primary key, k {key} not null")),
+                format!("id {id} not null primary key, k {key} not null"),
             ];
-            for (name, columns) in tables {
+            for (name, columns) in TABLES.iter().zip(columns) {
                 let statement = format!("create table if not exists rashomon_{name} ({columns})");
+                if let Err(Broken::Undone(why) | Broken::Doubtful(why) | Broken::Lost(why)) =
+                    connection.run(&statement).await
+                {
+                    return Err(format!("table rashomon_{name}: {why}"));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn clear<'a>(
+        self: Arc<Self>,
+        node: &'a Arc<str>,
+        _: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async move {
+            let mut connection = self.connect(node).await?;
+            for name in TABLES {
+                let run = quoted(&format!("{}/%", self.site.run));
+                let statement = format!("delete from rashomon_{name} where k like {run}");
                 if let Err(Broken::Undone(why) | Broken::Doubtful(why) | Broken::Lost(why)) =
                     connection.run(&statement).await
                 {
