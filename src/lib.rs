@@ -56,7 +56,11 @@ pub mod history;
 #[cfg(feature = "live")]
 pub mod lab;
 pub mod model;
+#[cfg(feature = "live")]
+pub mod proxy;
 pub mod report;
+#[cfg(feature = "live")]
+pub mod road;
 pub mod run;
 pub mod sim;
 pub mod store;

@@ -242,3 +242,32 @@ fn a_cluster_that_is_not_to_be_thrown_away_is_not_touched() {
     let owned = rashomon(&[&run[..], &["--i-own-this-cluster"]].concat());
     assert_eq!(code(&owned), 4, "it is asked, and is not there");
 }
+
+#[cfg(feature = "live")]
+#[test]
+fn a_dry_run_prints_every_command_and_runs_none() {
+    let folder = scratch("dry");
+    let mark = folder.join("mark");
+    let text = format!(
+        "name = \"dry\"\nadapter = \"redis\"\n[nodes]\nn1 = \"127.0.0.1:9\"\nn2 = \"127.0.0.1:9\"\n\
+         [setup]\ncommand = \"touch {0}\"\n[fault.kill]\ninject = \"touch {0} # $node\"\nundo = \"true\"\n\
+         probe = \"test -e {0}\"\n",
+        mark.display()
+    );
+    let file = written(&folder, "dry.toml", &text);
+    let fault = "fault=[{ inject = \"kill\", nodes = \"all\", offset = \"1s\", for = \"2s\" }]";
+    let run = ["run", "workloads/register.toml", "--dry-run", "--set", fault, "--target", &file];
+    let output = rashomon(&run);
+    let said = stdout(&output);
+    assert_eq!(code(&output), 0, "{said}{}", stderr(&output));
+    for part in [
+        "# set up, on n2",
+        "inject F1, kill, on n1",
+        "is F1 in force?, on n2",
+        "undo F1",
+        "node='n2'",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!mark.exists());
+}

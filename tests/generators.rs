@@ -9,8 +9,8 @@ use std::sync::Arc;
 use base::{BASE, nodes, workload};
 use rashomon::generate::{Context, Generator, Next};
 use rashomon::model::{
-    Action, ClientEvent, Event, Fault, FaultId, Function, Invocation, Kind, Nanos, NodeFault,
-    Process, Random, Skew, Value, What,
+    Action, ClientEvent, Event, Fault, FaultId, Function, Invocation, Kind, Lost, Nanos, NodeFault,
+    Packet, Process, Random, Skew, Value, What,
 };
 use rashomon::workload::Workload;
 
@@ -132,7 +132,7 @@ fn event(time: Nanos, kind: Kind, invocation: &Invocation) -> Event {
 fn one_seed_gives_one_run_for_ever() {
     let workload = workload(BASE, &[("clients.routing", "roam"), ("keys.choose", "zipf(1.1)")]);
     let digest = |seed| run(&workload, seed, &nodes(3)).digest();
-    assert_eq!(digest(7), 15_480_470_438_198_373_313);
+    assert_eq!(digest(7), 231_733_203_583_015_905);
     assert_eq!(digest(7), digest(7));
     assert_ne!(digest(7), digest(8));
 }
@@ -392,6 +392,84 @@ fn every_kind_of_fault_is_done_to_whom_it_names() {
     assert_eq!(begun[3], &NodeFault::Kill.at(names(&["n2"])));
     assert!(matches!(begun[4], Fault::Partition { cuts, .. } if cuts.len() == 4));
     assert_eq!(run.faults().filter(|fault| !fault.1).count(), 5);
+}
+
+#[test]
+fn faults_take_their_options() {
+    let faults = r#"[
+        { inject = "packet", nodes = "all", delay = "50ms", jitter = "10ms", loss = "10%", duplicate = "5%", reorder = "3%", rate = "8mbit" },
+        { inject = "skew", nodes = ["n1", "n3"], by = "1s", drift = "-500ppm", strobe = "100ms" },
+        { inject = "throttle", nodes = "random(2)", cpu = "10%" },
+        { inject = "memory", limit = "2GB" },
+        { inject = "disk-full" },
+        { inject = "power-loss" },
+        { inject = "truncate", file = "wal/*", bytes = 100 },
+        { inject = "bitflip", bits = 3 },
+        { inject = "disconnect", lost = "answers" },
+    ]"#;
+    let faults = faults.replace('\n', " ");
+    let run = run(&workload(BASE, &[("fault", &faults)]), 16, &nodes(5));
+    let what = run.faults().filter(|fault| fault.1).map(|(.., fault)| fault);
+    let done: Vec<(usize, NodeFault)> = what
+        .map(|fault| match fault {
+            Fault::Nodes { nodes, what } => (nodes.len(), what.clone()),
+            Fault::Partition { .. } => panic!("none was asked for"),
+        })
+        .collect();
+    let packet = Packet {
+        delay_ms: 50,
+        jitter_ms: 10,
+        loss: 10,
+        duplicate: 5,
+        reorder: 3,
+        rate_kbit: 8_000,
+    };
+    let skew = Skew { offset_ms: 1_000, drift_ppm: -500, strobe_ms: 100 };
+    let expected = [
+        (5, NodeFault::Packet(packet)),
+        (2, NodeFault::Skew(skew)),
+        (2, NodeFault::Throttle(10)),
+        (1, NodeFault::Memory(2_048)),
+        (1, NodeFault::DiskFull),
+        (1, NodeFault::PowerLoss),
+        (1, NodeFault::Truncate { file: "wal/*".into(), bytes: 100 }),
+        (1, NodeFault::BitFlip { file: "*".into(), bits: 3 }),
+        (1, NodeFault::Disconnect(Lost::Answers)),
+    ];
+    assert_eq!(done, expected);
+}
+
+#[test]
+fn faults_in_sequence_and_never_too_many_at_once() {
+    let faults = r#"[
+        { inject = "kill", name = "first", at = ["1s", "5s"], for = "1s" },
+        { inject = "pause", after = "first", for = "500ms", offset = "500ms" },
+        { inject = "disk-full", every = "exp(1s)", for = "300ms" },
+    ]"#;
+    let faults = faults.replace('\n', " ");
+    let calm = workload(BASE, &[("fault", &faults), ("limits.broken", "1")]);
+    let run = run(&calm, 3, &nodes(3));
+    let mut broken: BTreeMap<FaultId, &Fault> = BTreeMap::new();
+    let mut begun: BTreeMap<&str, Vec<Nanos>> = BTreeMap::new();
+    for (time, begins, id, fault) in run.faults() {
+        if begins {
+            broken.insert(id, fault);
+            begun.entry(fault.name()).or_default().push(time);
+        } else {
+            broken.remove(&id);
+        }
+        let nodes: BTreeSet<&Arc<str>> = broken
+            .values()
+            .flat_map(|fault| match fault {
+                Fault::Nodes { nodes, .. } => nodes,
+                Fault::Partition { .. } => panic!("none was asked for"),
+            })
+            .collect();
+        assert!(nodes.len() <= 1, "{nodes:?}");
+    }
+    assert_eq!((begun["kill"].len(), begun["pause"].len()), (2, 2));
+    assert!(begun["disk-full"].len() >= 3, "{begun:?}");
+    assert!(begun["pause"][0] >= begun["kill"][0] + Nanos(1_500_000_000));
 }
 
 #[test]

@@ -14,6 +14,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("check", 3),
     ("store", 3),
     ("lab", 3),
+    ("proxy", 3),
+    ("road", 3),
     ("history", 2),
     ("generate", 2),
     ("target", 2),

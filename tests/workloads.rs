@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::{BASE, nodes, parse, rendered, workload};
 use proptest::prelude::*;
-use rashomon::generate::{Context, Generator, Next};
+use rashomon::generate::{Begins, Context, Generator, Next};
 use rashomon::model::{Action, ClientEvent, Event, Function, Kind, Nanos, Value, What};
 use rashomon::store::{self, STORES};
 use rashomon::workload::{TargetChoice, Workload};
@@ -46,7 +46,7 @@ fn knows(store: &str, workload: &str) -> bool {
 #[test]
 fn every_shipped_workload_is_sound_and_runs_on_every_store() {
     let files = shipped();
-    assert_eq!(files.len(), 21);
+    assert_eq!(files.len(), 22);
     for (path, text) in files {
         let own = Workload::parse(&path, &text, &[])
             .unwrap_or_else(|wrong| panic!("{}", rendered(&wrong)));
@@ -239,7 +239,7 @@ fn overrides() {
     let calm = workload(BASE, &[("fault", "[]")]);
     assert!(calm.plan.faults.is_empty());
     let fewer = workload(BASE, &[("fault.1.every", "5s"), ("operation.1.weight", "9")]);
-    assert_eq!(fewer.plan.faults[1].every, Some(Nanos(5 * SECOND)));
+    assert_eq!(fewer.plan.faults[1].begins, Begins::Every(Nanos(5 * SECOND)));
     assert_eq!(fewer.plan.operations[1].weight, 9);
 }
 

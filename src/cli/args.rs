@@ -62,6 +62,13 @@ pub(crate) enum Command {
     #[cfg(feature = "live")]
     #[command(subcommand)]
     Lab(LabAction),
+    /// A TCP proxy between clients and nodes: faults of the network without privileges
+    #[cfg(feature = "live")]
+    Proxy(ProxyArgs),
+    /// Put the wall clock of one live process wrong, and right again; no other clock is touched
+    #[cfg(feature = "live")]
+    #[command(subcommand)]
+    Clock(ClockAction),
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +113,11 @@ pub(crate) struct RunArgs {
     #[cfg(feature = "live")]
     #[arg(long, value_name = "HOST:PORT", requires = "worker")]
     pub(crate) coordinator: Option<String>,
+
+    /// Print every command that would be run on every node, and run nothing
+    #[cfg(feature = "live")]
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// Write to and break a target whose file does not say `disposable = true`
     #[cfg(feature = "live")]
@@ -361,6 +373,50 @@ pub(crate) struct ServeArgs {
 
 #[cfg(feature = "live")]
 #[derive(Debug, Subcommand)]
+pub(crate) enum ClockAction {
+    /// Put the clock so far ahead; it replaces what was set before
+    Set {
+        /// The id of the process
+        process: u32,
+        #[command(flatten)]
+        skew: SkewArgs,
+    },
+    /// Make the clocks right again; what is right, or gone, is left alone
+    Reset {
+        /// The ids of the processes
+        #[arg(value_name = "PROCESS")]
+        processes: Vec<u32>,
+    },
+    /// Print how far ahead the clock of a process is, in seconds
+    Show {
+        /// The id of the process
+        process: u32,
+    },
+    /// Change the clock from time to time, as `set` with a drift or a strobe has it done
+    #[command(hide = true)]
+    Keep {
+        process: u32,
+        #[command(flatten)]
+        skew: SkewArgs,
+    },
+}
+
+#[cfg(feature = "live")]
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SkewArgs {
+    /// How far ahead: 2s, 500ms, 60min; behind with a minus
+    #[arg(long, value_name = "TIME", default_value = "0s", allow_hyphen_values = true)]
+    pub(crate) offset: String,
+    /// What the clock gains in each second from now on: 500ppm; it loses with a minus
+    #[arg(long, value_name = "PPM", allow_hyphen_values = true)]
+    pub(crate) drift: Option<String>,
+    /// It is wrong for so long, then right for as long, and so on
+    #[arg(long, value_name = "TIME")]
+    pub(crate) strobe: Option<String>,
+}
+
+#[cfg(feature = "live")]
+#[derive(Debug, Subcommand)]
 pub(crate) enum LabAction {
     /// Bring a cluster up and wait until every node is ready
     Up {
@@ -375,6 +431,12 @@ pub(crate) enum LabAction {
         /// Choose a setting of the definition: replication=any1
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+        /// What links the nodes: bridge (the kernel's; cuts), or switch (also delays, loses, doubles, …)
+        #[arg(long, value_name = "NAME", default_value = "bridge")]
+        network: String,
+        /// Give each node a disk of its own, for disk-full and power-loss: 64MB
+        #[arg(long, value_name = "SIZE")]
+        disk: Option<String>,
     },
     /// Show what every node does and which links are cut; without a name, which labs there are
     Status {
@@ -419,6 +481,15 @@ pub(crate) enum LabAction {
         #[arg(value_name = "FROM>TO")]
         links: Vec<String>,
     },
+    /// Be the switch of a lab
+    #[command(hide = true)]
+    Switch { directory: PathBuf },
+    /// Heal a lab when nobody renews its faults
+    #[command(hide = true)]
+    Watch { directory: PathBuf },
+    /// Keep the clocks of a node wrong
+    #[command(hide = true)]
+    Clock { directory: PathBuf, node: String },
     /// Remove everything that `up` made, also where it was killed half-way
     Down {
         /// The labs
@@ -428,4 +499,118 @@ pub(crate) enum LabAction {
         #[arg(long, value_name = "DIR")]
         logs: Option<PathBuf>,
     },
+}
+
+#[cfg(feature = "live")]
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true)]
+pub(crate) struct ProxyArgs {
+    /// Carry the links of this file until stopped
+    #[arg(required = true, value_name = "FILE.toml")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// End when nobody has renewed the proxy for so long
+    #[arg(long, value_name = "TIME")]
+    pub(crate) lease: Option<String>,
+
+    /// Start it as a process of its own, unless it runs, and return when it listens; needs a lease
+    #[arg(long, requires = "lease")]
+    pub(crate) start: bool,
+
+    /// The control endpoint of the proxy that is spoken to
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7100")]
+    pub(crate) at: std::net::SocketAddr,
+
+    #[command(subcommand)]
+    pub(crate) action: Option<ProxyAction>,
+}
+
+#[cfg(feature = "live")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProxyAction {
+    /// Hold back what is sent on these ways
+    Cut {
+        /// What the rule is called
+        id: String,
+        /// `n1>n2`: nothing that n1 sends reaches n2
+        #[arg(required = true, value_name = "FROM>TO")]
+        ways: Vec<String>,
+        /// What becomes of the connections that are there
+        #[arg(long, default_value = "hold")]
+        open: crate::proxy::Open,
+        /// What becomes of those that are opened meanwhile
+        #[arg(long, default_value = "hang")]
+        new: crate::proxy::New,
+        #[command(flatten)]
+        rule: ProxyRule,
+    },
+    /// Make what is sent on these ways slow, or lose its connections
+    Packet {
+        /// What the rule is called
+        id: String,
+        /// `n1>n2`: what n1 sends to n2
+        #[arg(value_name = "FROM>TO", required_unless_present = "node")]
+        ways: Vec<String>,
+        /// Whatever is sent to or by this node
+        #[arg(long)]
+        node: Vec<String>,
+        /// Every byte takes so much longer
+        #[arg(long, value_name = "MS", default_value_t = 0)]
+        delay_ms: u64,
+        /// And up to so much longer or shorter, at random
+        #[arg(long, value_name = "MS", default_value_t = 0)]
+        jitter_ms: u64,
+        /// The chance of a write to end its connection
+        #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+        loss: f64,
+        /// How many thousand bits a second pass on each connection
+        #[arg(long, value_name = "KBIT", default_value_t = 0)]
+        rate_kbit: u64,
+        /// A byte, and nothing for so long, and the next byte
+        #[arg(long, value_name = "MS", default_value_t = 0)]
+        drip_ms: u64,
+        /// Cannot be done to a stream
+        #[arg(long, value_name = "PERCENT", default_value_t = 0.0, hide = true)]
+        duplicate: f64,
+        /// Cannot be done to a stream
+        #[arg(long, value_name = "PERCENT", default_value_t = 0.0, hide = true)]
+        reorder: f64,
+        #[command(flatten)]
+        rule: ProxyRule,
+    },
+    /// Remove a rule; as good if there is none
+    Undo {
+        /// The rule
+        id: String,
+    },
+    /// Put off the end of the rules whose names begin so, and of the proxy
+    Renew {
+        /// How the names begin [default: all]
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Prove that a rule does what it says, by connections of the proxy's own
+    Probe {
+        /// The rule
+        id: String,
+    },
+    /// Show links and rules, and what each rule has stopped
+    Rules,
+    /// End the proxy
+    Stop {
+        /// Only one that ends by itself when nobody renews it
+        #[arg(long)]
+        if_leased: bool,
+    },
+}
+
+#[cfg(feature = "live")]
+#[derive(Debug, Args)]
+pub(crate) struct ProxyRule {
+    /// To every second connection only
+    #[arg(long)]
+    pub(crate) half: bool,
+    /// The rule ends by itself when it was not renewed for so long
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) heal_within: String,
 }

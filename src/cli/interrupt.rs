@@ -11,7 +11,7 @@ pub(crate) fn flag(quit: impl Fn() + Send + 'static) -> Arc<AtomicBool> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let stop = Arc::new(AtomicBool::new(false));
-    let raised = stop.clone();
+    let (raised, stopped) = (stop.clone(), stop.clone());
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let Ok(runtime) = runtime else { return };
@@ -27,10 +27,14 @@ pub(crate) fn flag(quit: impl Fn() + Send + 'static) -> Arc<AtomicBool> {
                     _ = terminate.recv() => {}
                 }
                 if raised.swap(true, Ordering::Relaxed) {
-                    quit();
+                    return;
                 }
             }
         });
+        // It has a runtime of its own, which no other may surround.
+        if stopped.load(Ordering::Relaxed) {
+            quit();
+        }
     });
     stop
 }

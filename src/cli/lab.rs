@@ -7,14 +7,30 @@ use crate::cli::args::LabAction;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::pairs;
 use crate::cli::terminal::Terminal;
-use crate::lab::{Lab, LabError, Request, up};
+use crate::lab::{Lab, LabError, Request, keep_clocks, switch, up, watch};
+use crate::target::Network;
 
 pub(crate) fn lab(action: &LabAction, terminal: &Terminal) -> Result<Exit, Failure> {
     match action {
-        LabAction::Up { store, name, nodes, set } => {
+        LabAction::Up { store, name, nodes, set, network, disk } => {
             let settings = pairs(set)?;
-            let request =
-                Request { store, name: name.as_deref(), nodes: *nodes, settings: &settings };
+            let network = match network.as_str() {
+                "bridge" => Network::Bridge,
+                "switch" => Network::Switch,
+                other => {
+                    let why = format!("--network {other}: expected bridge or switch");
+                    return Err(Failure::bad_input(why));
+                }
+            };
+            let request = Request {
+                store,
+                name: name.as_deref(),
+                nodes: *nodes,
+                settings: &settings,
+                network,
+                disk: disk.as_deref(),
+                within: None,
+            };
             let lab = up(&request).map_err(failure)?;
             if terminal.progress {
                 show(&lab);
@@ -84,6 +100,9 @@ pub(crate) fn lab(action: &LabAction, terminal: &Terminal) -> Result<Exit, Failu
             lab.act(&["cut", BY_HAND].into_iter().chain(links).collect::<Vec<_>>())
                 .map_err(failure)?;
         }
+        LabAction::Switch { directory } => switch(directory).map_err(failure)?,
+        LabAction::Watch { directory } => watch(directory).map_err(failure)?,
+        LabAction::Clock { directory, node } => keep_clocks(directory, node).map_err(failure)?,
         LabAction::Down { labs, logs } => {
             for name in labs {
                 if let (Some(logs), Ok(lab)) = (logs, Lab::find(name)) {

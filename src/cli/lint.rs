@@ -1,4 +1,4 @@
-//! `rashomon lint`: workload files, target files and definitions of labs, with errors that point.
+//! `rashomon lint`: workload files, target files, proxy files and definitions of labs, with errors that point.
 
 use std::fs;
 use std::path::Path;
@@ -44,6 +44,11 @@ fn lint_file(path: &Path) -> Result<&'static str, String> {
             .and_then(|definition| definition.lint(&name, &text));
         return lint.map(|()| "a lab").map_err(|error| error.to_string());
     }
+    #[cfg(feature = "live")]
+    if text.lines().any(|line| line.starts_with("control")) {
+        let read = crate::proxy::Definition::parse(&name, &text);
+        return read.map(|_| "a proxy").map_err(|error| error.to_string());
+    }
     if Scenario::is_one(&text) {
         return read_scenario(path, &[]).map(|_| "a scenario").map_err(|failure| failure.message);
     }
@@ -61,7 +66,9 @@ fn is_target(text: &str) -> bool {
 fn lint_target(path: &Path, name: &str, text: &str) -> Result<(), String> {
     let mut config =
         crate::target::TargetConfig::parse(name, text).map_err(|error| error.to_string())?;
-    crate::cli::run::choose_lab(path, &mut config).map(|_| ()).map_err(|failure| failure.message)
+    crate::cli::run::choose_lab(path, &mut config)
+        .and_then(|_| crate::cli::run::choose_proxy(path, &mut config))
+        .map_err(|failure| failure.message)
 }
 
 #[cfg(not(feature = "live"))]

@@ -6,7 +6,11 @@
 
 mod args;
 mod check;
+#[cfg(feature = "live")]
+mod clock;
 mod convert;
+#[cfg(feature = "live")]
+mod dry_run;
 mod exit;
 mod explain;
 mod heal;
@@ -17,6 +21,8 @@ mod lint;
 mod list;
 mod merge;
 mod progress;
+#[cfg(feature = "live")]
+mod proxy;
 mod run;
 mod scenario;
 #[cfg(feature = "live")]
@@ -61,6 +67,10 @@ pub fn main() -> ExitCode {
         Command::Heal(args) => heal::heal(args),
         #[cfg(feature = "live")]
         Command::Lab(action) => lab::lab(action, &terminal),
+        #[cfg(feature = "live")]
+        Command::Proxy(args) => proxy::proxy(args),
+        #[cfg(feature = "live")]
+        Command::Clock(action) => clock::clock(action),
     };
     let exit = result.unwrap_or_else(|Failure { exit, message }| {
         terminal::complain(&format!("error: {message}"));

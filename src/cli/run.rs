@@ -24,6 +24,10 @@ use crate::workload::{Scenario, TargetChoice, Workload};
 pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let workload = read_workload(&args.workload, &overrides(args)?, args.control)?;
     let judge = Judge::new(&args.judge)?;
+    #[cfg(feature = "live")]
+    if args.dry_run {
+        return super::dry_run::dry_run(args, &workload);
+    }
     may_have_a_lab(&args.workload, &workload)?;
     let seed = args.seed.unwrap_or_else(drawn_seed);
     let mut team = Team::meet(args, &workload, seed)?;
@@ -234,7 +238,7 @@ fn open_target(
 }
 
 /// A target file is looked for where it is named, else beside the workload.
-fn beside(workload: &Path, target: &Path) -> PathBuf {
+pub(crate) fn beside(workload: &Path, target: &Path) -> PathBuf {
     let sibling = workload.parent().map(|folder| folder.join(target));
     match sibling {
         Some(sibling) if !target.exists() && sibling.exists() => sibling,
@@ -250,14 +254,34 @@ fn open_live(
     run_name: Option<String>,
     directory: &Path,
 ) -> Result<(Box<dyn Target>, Value), Failure> {
+    let (mut config, choice) = read_target(path, workload)?;
+    may_be_broken(&config, args)?;
+    config.run = run_name;
+    let (target, config) = match choice {
+        Some(choice) => crate::lab::open(config, &choice, directory),
+        None => crate::road::open(config, directory),
+    }
+    .map_err(|error| failed(&error.into()))?;
+    Ok((target, config.description()))
+}
+
+/// A target file with what its lab, road or proxy adds to it. It has all that the workload asks for.
+#[cfg(feature = "live")]
+pub(crate) fn read_target(
+    path: &Path,
+    workload: &Workload,
+) -> Result<(crate::target::TargetConfig, Option<crate::target::LabChoice>), Failure> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::bad_input(format!("failed to read {name}: {error}")))?;
     let mut config =
         crate::target::TargetConfig::parse(&name, &text).map_err(Failure::bad_input)?;
-    let choice = choose_lab(path, &mut config)?;
-    may_be_broken(&config, args)?;
-    config.run = run_name;
+    let mut choice = choose_lab(path, &mut config)?;
+    if let Some(choice) = choice.as_mut().filter(|_| workload.injects("packet")) {
+        // A bridge only cuts.
+        choice.network.get_or_insert(crate::target::Network::Switch);
+    }
+    choose_proxy(path, &mut config)?;
     let nodes: Vec<_> = config.nodes().map(|(node, _)| node).collect();
     let faults: Vec<&str> = config.faults().collect();
     let operations: Vec<&str> = config.functions().map(crate::model::Function::name).collect();
@@ -265,12 +289,7 @@ fn open_live(
     if !lacking.is_empty() {
         return Err(Failure::bad_input(lines(&lacking)));
     }
-    let (target, config) = match choice {
-        Some(choice) => crate::lab::open(config, &choice, directory),
-        None => crate::target::open(&config, Some(directory)).map(|target| (target, config)),
-    }
-    .map_err(|error| failed(&error.into()))?;
-    Ok((target, config.description()))
+    Ok((config, choice))
 }
 
 /// What is not there to be thrown away is not touched without a word.
@@ -289,13 +308,14 @@ fn may_be_broken(config: &crate::target::TargetConfig, args: &RunArgs) -> Result
     )))
 }
 
-/// The lab of a target file. A definition is looked for where it is named, else beside the file.
+/// The lab of a target file, or its road. A definition is looked for where it is named, else beside the file.
 #[cfg(feature = "live")]
 pub(crate) fn choose_lab(
     path: &Path,
     config: &mut crate::target::TargetConfig,
 ) -> Result<Option<crate::target::LabChoice>, Failure> {
     let Some(mut choice) = config.lab.as_ref().map(|lab| lab.get_ref().clone()) else {
+        crate::road::choose(config);
         return Ok(None);
     };
     if crate::lab::Definition::is_path(&choice.store) {
@@ -304,6 +324,24 @@ pub(crate) fn choose_lab(
     crate::lab::choose(config, &choice)
         .map_err(|why| Failure::bad_input(format!("{}: {why}", path.display())))?;
     Ok(Some(choice))
+}
+
+/// The proxy of a target file. Its file is looked for beside that.
+#[cfg(feature = "live")]
+pub(crate) fn choose_proxy(
+    path: &Path,
+    config: &mut crate::target::TargetConfig,
+) -> Result<(), Failure> {
+    let Some(choice) = config.proxy.as_ref().map(|proxy| proxy.get_ref().clone()) else {
+        return Ok(());
+    };
+    let wrong = |why| Failure::bad_input(format!("{}: {why}", path.display()));
+    if config.lab.is_some() || config.road.is_some() {
+        let why = "the network is cut by one means: leave out [proxy], or [lab] and [road]";
+        return Err(wrong(why.to_owned()));
+    }
+    let file = beside(path, Path::new(&choice.file));
+    crate::proxy::furnish(config, &choice, &file).map_err(wrong)
 }
 
 /// A run on a lab needs root. Who is not takes the place of it in namespaces of its own; that starts

@@ -71,6 +71,20 @@ impl Plan {
         let settle = if phases.last == Last::Reads { phases.settle } else { Nanos(0) };
         phases.warmup + phases.main + phases.recovery + phases.quiesce + settle
     }
+
+    /// What a run with this seed breaks and mends, and when, as long as nobody knows a primary: where one
+    /// is known, other nodes may be chosen.
+    pub fn fault_schedule(&self, seed: u64, nodes: &[Arc<str>]) -> Vec<(Nanos, Action)> {
+        let mut nemesis = Nemesis::new(&self.faults, self.budget, seed, nodes);
+        nemesis.start(self.phases.warmup, self.phases.warmup + self.phases.main);
+        let mut schedule = Vec::new();
+        while nemesis.due() != Nanos::FOREVER {
+            let now = nemesis.due();
+            let action = nemesis.next(&Context { now, primary: None });
+            schedule.extend(action.map(|action| (now, action)));
+        }
+        schedule
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub const DEFINITIONS: &[(&str, &str)] = &[
 pub const MOST_NODES: usize = 9;
 
 /// Variables that every step gets; no setting may be called so.
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 31] = [
     "node",
     "index",
     "address",
@@ -44,6 +44,24 @@ const VARIABLES: [&str; 13] = [
     "lab",
     "bridge",
     "network",
+    "link",
+    "disk",
+    "fault",
+    "cuts",
+    "delay_ms",
+    "jitter_ms",
+    "loss",
+    "duplicate",
+    "reorder",
+    "rate_kbit",
+    "offset_ms",
+    "drift_ppm",
+    "strobe_ms",
+    "cpu",
+    "limit_mb",
+    "file",
+    "bytes",
+    "bits",
 ];
 
 /// What a store needs to run here, read and checked.
@@ -244,9 +262,12 @@ impl Definition {
 
     /// What is not installed, and how it is.
     pub fn missing(&self) -> Option<String> {
-        let tools = [("ip", "iproute2"), ("nft", "nftables"), ("bash", "bash")].map(
-            |(program, package)| Need { program: program.to_owned(), package: package.to_owned() },
-        );
+        let tools =
+            [("ip", "iproute2"), ("nft", "nftables"), ("bash", "bash"), ("flock", "util-linux")];
+        let tools = tools.map(|(program, package)| Need {
+            program: program.to_owned(),
+            package: package.to_owned(),
+        });
         let lacking: Vec<&Need> =
             tools.iter().chain(&self.needs).filter(|need| !is_there(&need.program)).collect();
         if lacking.is_empty() {

@@ -10,16 +10,30 @@
 #   lab.sh cut ID FROM>TO…        cuts directed links, all at one instant, and sees whether they are cut
 #   lab.sh join ID                undoes that cut
 #   lab.sh reach                  prints every directed link on which a packet arrives
+#   lab.sh inject|probe|undo WHAT a fault whose variables are in the environment: fault (its number),
+#                                 node, and what it has besides; within_s arms the timer of the lab
+#   lab.sh renew                  puts off the time at which the lab heals itself
+#   lab.sh mend                   undoes every fault that was injected and is in force
 #
-# All but `enter`, `step` and `cut` may be repeated without harm.
+# All but `enter`, `step` and `cut` may be repeated without harm. What is in force is in `faults`, a
+# file for each fault and node, written before it is done and removed after it is undone; how a node
+# has to be follows from these files alone.
 set -u
+shopt -s globstar
 lab=$(cd "$(dirname "$0")" && pwd)
-. "$lab/environment"
 
-# Sets $node, $index, $address, $home, $data and $namespace.
+# The variables of a fault; those of the lab would take the place of some.
+options='fault cuts delay_ms jitter_ms loss duplicate reorder rate_kbit offset_ms drift_ppm strobe_ms cpu
+  limit_mb file bytes bits'
+of_node=${node-}
+. "$lab/environment"
+. "$lab/faults.sh"
+
+# Sets $node, $index, $address, $home, $data, $namespace and $own_disk.
 be() {
   [ -e "$lab/$1/environment" ] || { echo "no node $1; there are: $nodes" >&2; exit 1; }
   . "$lab/$1/environment"
+  own_disk=$lab/disks/$1
 }
 
 # `ip netns exec` gives each command a mount namespace of its own: what is mounted in it is seen by
@@ -33,6 +47,26 @@ signal() {
   local processes
   processes=$(ip netns pids "$namespace") || exit 1
   [ -z "$processes" ] || kill "$1" $processes 2>/dev/null || true
+}
+
+start() {
+  local process name pid
+  # A power loss takes what the server has not synced, and not what it was given.
+  [ -z "$disk" ] || sync -f "$own_disk"
+  for process in "$lab"/processes/*; do
+    name=${process##*/}
+    pid=$(cat "$home/$name.pid" 2>/dev/null) && ip netns pids "$namespace" | grep -qx "$pid" && continue
+    # Nothing forks on the way: the process that is started here is the server's own.
+    (join_cgroups && enter setsid sh -u "$process") >>"$home/${name#*-}.log" 2>&1 </dev/null 9>&- &
+    echo $! >"$home/$name.pid"
+  done
+}
+
+kill_all() {
+  while [ -n "$(ip netns pids "$namespace")" ]; do
+    signal -KILL
+    sleep 0.02
+  done
 }
 
 # How many datagrams each node got for a port where nobody listens, in the order of the nodes.
@@ -81,33 +115,57 @@ whole() {
 }
 
 cut() {
-  local id=$1 pair elements='' reached expected
+  local id=$1
+  shift
+  [ $# != 0 ] || return 0
+  printf '%s\n' "$@" >"$lab/cuts/$id"
+  if [ "$link" = switch ]; then rules || return 1; else cut_bridge "$id" "$@" || return 1; fi
+  is_cut
+}
+
+cut_bridge() {
+  local id=$1 pair elements=''
   shift
   for pair; do
     elements+="${elements:+, }\"$bridge${pair%>*}\" . \"$bridge${pair#*>}\""
   done
-  [ -n "$elements" ] || exit 0
-  printf '%s\n' "$@" >"$lab/cuts/$id"
-  nft -f - <<END || exit 1
+  nft -f - <<END
 add set bridge $bridge cut$id { type ifname . ifname; }
 add chain bridge $bridge cut$id { type filter hook forward priority 0; }
 add element bridge $bridge cut$id { $elements }
 add rule bridge $bridge cut$id iifname . oifname @cut$id drop
 END
+}
+
+# Sends packets on every link. Where packets are lost, late or doubled by another fault, their numbers
+# say less: then only a packet is sought that should not have come, from one node at a time.
+is_cut() {
+  local reached expected pair
+  if [ -n "$(in_force packet)" ]; then
+    for pair in $(cat "$lab"/cuts/* 2>/dev/null); do
+      ! arrives "${pair%>*}" "${pair#*>}" || { echo "a packet arrives on $pair" >&2; return 1; }
+    done
+    return 0
+  fi
   expected=$(whole | sort)
   # On a busy machine a datagram may come after it was counted.
   for _ in 1 2 3 4 5; do
     reached=$(reach | sort)
-    [ "$reached" != "$expected" ] || exit 0
+    [ "$reached" != "$expected" ] || return 0
   done
   echo "the cut is not as it should be; packets arrive on:" $reached >&2
   echo "expected:" $expected >&2
-  exit 1
+  return 1
 }
 
 # Adding what may be there already makes the deletion right in both cases; it is one transaction.
 join() {
-  nft -f - <<END || exit 1
+  if [ "$link" = switch ]; then
+    rm -f "$lab/cuts/$1"
+    rules
+    return
+  fi
+  nft -f - <<END || return 1
 add table bridge $bridge
 add set bridge $bridge cut$1 { type ifname . ifname; }
 add chain bridge $bridge cut$1 { type filter hook forward priority 0; }
@@ -118,36 +176,35 @@ END
   rm -f "$lab/cuts/$1"
 }
 
+# One thing at a time: whoever heals may not meet who injects. What is started must let go of it (9>&-).
+locked() {
+  exec 9>"$lab/lock"
+  flock 9
+}
+
 action=$1
 shift
 case $action in
-  enter)
-    be "$1" && shift && enter "$@"
-    ;;
-  step)
-    be "$1" && enter timeout "${3:-10}" sh -u "$lab/steps/$2"
-    ;;
-  start)
-    be "$1"
-    for process in "$lab"/processes/*; do
-      name=${process##*/}
-      pid=$(cat "$home/$name.pid" 2>/dev/null) && ip netns pids "$namespace" | grep -qx "$pid" && continue
-      # Nothing forks on the way: the process that is started here is the server's own.
-      (enter setsid sh -u "$process") >>"$home/${name#*-}.log" 2>&1 </dev/null &
-      echo $! >"$home/$name.pid"
-    done
-    ;;
-  kill)
-    be "$1"
-    while [ -n "$(ip netns pids "$namespace")" ]; do
-      signal -KILL
-      sleep 0.02
-    done
-    ;;
+  enter) be "$1" && shift && enter "$@" ;;
+  step) be "$1" && enter timeout "${3:-10}" sh -u "$lab/steps/$2" ;;
+  start) be "$1" && start ;;
+  kill) be "$1" && kill_all ;;
   pause) be "$1" && signal -STOP ;;
   resume) be "$1" && signal -CONT ;;
-  cut) cut "$@" ;;
-  join) join "$1" ;;
+  cut) locked && cut "$@" ;;
+  join) locked && join "$1" ;;
   reach) reach ;;
+  inject) locked && inject "$1" ;;
+  probe) locked && probe "$1" ;;
+  undo) locked && undo "$1" ;;
+  renew) locked && renew ;;
+  mend) locked && mend ;;
+  cgroups) be "$1" && make_cgroups ;;
+  no-cgroups) be "$1" && remove_cgroups ;;
+  disks) make_disks ;;
+  no-disks) remove_disks ;;
+  disk) be "$1" && make_disk ;;
+  no-disk) be "$1" && remove_disk ;;
+  no-helpers) no_helpers ;;
   *) echo "unknown action $action" >&2 && exit 1 ;;
 esac

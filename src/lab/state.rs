@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::definition::Definition;
-use crate::target::{self, TargetError};
+use crate::target::{self, Network, TargetError};
 
 /// The journal of what was made for a lab, in its directory.
 pub(super) const JOURNAL: &str = "made.jsonl";
@@ -39,6 +39,13 @@ pub struct Lab {
     pub nodes: Vec<Node>,
     /// The settings of the store.
     pub settings: BTreeMap<String, String>,
+    /// What its nodes are linked by.
+    #[serde(default)]
+    pub network: Network,
+    /// How large the disk of each node is, as `truncate` wants it; absent where all have that of the
+    /// machine.
+    #[serde(default)]
+    pub disk: Option<String>,
     /// The steps its definition has.
     pub steps: BTreeSet<String>,
     /// Where it lies.
@@ -99,20 +106,26 @@ impl Lab {
     /// The lab of that name; of a path, the lab named after the definition in it.
     pub fn find(name: &str) -> Result<Self, LabError> {
         let directory = Self::directory_of(name)?;
+        if directory.join(STATE).exists() {
+            return Self::read(&directory);
+        }
+        Err(LabError::Input(if directory.exists() {
+            format!("the lab {name} was left half-way; remove it with `rashomon lab down {name}`")
+        } else {
+            let all = Self::names().join(", ");
+            let up = if all.is_empty() { "none is".to_owned() } else { all };
+            format!("no lab {name} is up ({up})")
+        }))
+    }
+
+    /// The lab in that directory.
+    pub(super) fn read(directory: &Path) -> Result<Self, LabError> {
         let state = directory.join(STATE);
-        let text = fs::read_to_string(&state).map_err(|error| match error.kind() {
-            ErrorKind::NotFound if directory.exists() => LabError::Input(format!(
-                "the lab {name} was left half-way; remove it with `rashomon lab down {name}`"
-            )),
-            ErrorKind::NotFound => {
-                let all = Self::names().join(", ");
-                let up = if all.is_empty() { "none is".to_owned() } else { all };
-                LabError::Input(format!("no lab {name} is up ({up})"))
-            }
-            _ => LabError::Failed(format!("failed to read {}: {error}", state.display())),
-        })?;
-        serde_json::from_str(&text)
-            .map_err(|error| LabError::Failed(format!("{}: {error}", state.display())))
+        let failed = |error: &dyn fmt::Display| {
+            LabError::Failed(format!("failed to read {}: {error}", state.display()))
+        };
+        let text = fs::read_to_string(&state).map_err(|error| failed(&error))?;
+        serde_json::from_str(&text).map_err(|error| failed(&error))
     }
 
     /// The names of the labs that are up or were left half-way.

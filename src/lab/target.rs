@@ -9,8 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::lab::definition::Definition;
 use crate::lab::state::{Lab, LabError, down, root};
 use crate::lab::up::{Request, up};
-use crate::model::{Action, Event, Nanos};
-use crate::target::{self, Furniture, LabChoice, Target, TargetConfig, TargetError};
+use crate::lab::watch::Renewal;
+use crate::model::{Action, Event, FaultId, Nanos};
+use crate::target::{self, Furnished, Furniture, LabChoice, Target, TargetConfig, TargetError};
 
 /// The file in the directory of a run that says where its lab lies. It is there, on disk, before
 /// anything of the lab is made.
@@ -42,12 +43,17 @@ pub fn open(
     let store = definition.name.get_ref();
     let name = if choice.keep { store.clone() } else { format!("{store}-{}", nobody_elses()) };
     let settings = settings(choice);
+    let within = config.heal_within();
     let request = Request {
         store: &choice.store,
         name: Some(&name),
         nodes: choice.nodes,
         settings: &settings,
+        network: choice.network.unwrap_or_default(),
+        disk: choice.disk.as_deref(),
+        within: (!choice.keep).then_some(within),
     };
+    let renewal = Renewal::start(root().join(&name), within);
     let there = if choice.keep { Lab::find(&name).ok() } else { None };
     let lab = if let Some(lab) = there {
         is_as_asked(&lab, &definition, choice).map_err(TargetError::Unusable)?;
@@ -64,8 +70,13 @@ pub fn open(
             unusable(error)
         })?
     };
-    let mut guard =
-        LabTarget { inner: None, lab: lab.clone(), run_dir: run_dir.to_owned(), keep: choice.keep };
+    let mut guard = LabTarget {
+        inner: None,
+        lab: lab.clone(),
+        run_dir: run_dir.to_owned(),
+        keep: choice.keep,
+        renewal: Some(renewal),
+    };
     let nodes = lab.nodes.iter().map(|node| (node.name.clone(), node.address.clone())).collect();
     let script = lab.directory.join("lab.sh").display().to_string();
     let has = |step: &str| lab.steps.contains(step);
@@ -80,10 +91,13 @@ pub fn open(
 fn is_as_asked(lab: &Lab, definition: &Definition, choice: &LabChoice) -> Result<(), String> {
     let name = &lab.name;
     let count = choice.nodes.unwrap_or(*definition.nodes.get_ref());
-    if lab.settings != definition.settle(&settings(choice))? || lab.nodes.len() != count {
+    let network = choice.network.unwrap_or(lab.network);
+    let same = lab.settings == definition.settle(&settings(choice))?
+        && (lab.nodes.len(), lab.network, &lab.disk) == (count, network, &choice.disk);
+    if !same {
         return Err(format!(
-            "the lab {name} is up with other nodes or settings; take it down with `rashomon lab down \
-             {name}`"
+            "the lab {name} is up with other nodes, settings, network or disks; take it down with \
+             `rashomon lab down {name}`"
         ));
     }
     let reached = lab.reach().map_err(|error| error.to_string())?;
@@ -136,6 +150,21 @@ fn announce(run_dir: &Path, directory: &Path) -> Result<(), TargetError> {
     })
 }
 
+/// The faults of every lab.
+const FAULTS: [&str; 11] = [
+    "kill",
+    "pause",
+    "partition",
+    "packet",
+    "skew",
+    "throttle",
+    "memory",
+    "disk-full",
+    "power-loss",
+    "truncate",
+    "bitflip",
+];
+
 /// What a lab knows of its nodes. A lab that is gone has nothing to be undone in.
 fn furniture(
     script: &str,
@@ -145,16 +174,17 @@ fn furniture(
 ) -> Furniture {
     let act = |action: &str| format!("bash '{script}' {action}");
     let undo = |action: &str| format!("[ ! -e '{script}' ] || bash '{script}' {action}");
-    let mut faults = vec![
-        ("kill", act("kill \"$node\""), undo("start \"$node\"")),
-        ("pause", act("pause \"$node\""), undo("resume \"$node\"")),
-        ("partition", act("cut \"$fault\" $cuts"), undo("join \"$fault\"")),
-    ];
+    let fault = |name| {
+        let (inject, undo) = (act(&format!("inject {name}")), undo(&format!("undo {name}")));
+        Furnished::new(name, inject, undo).probed(act(&format!("probe {name}")))
+    };
+    let mut faults: Vec<_> = FAULTS.into_iter().map(fault).collect();
     if promotes {
-        faults.push(("promote", act("step \"$node\" promote 30"), "true".to_owned()));
+        let promote = act("step \"$node\" promote 30");
+        faults.push(Furnished::new("promote", promote, "true".to_owned()));
     }
     let primary = knows_primary.then(|| act("step \"$node\" primary 2"));
-    Furniture { nodes, faults, primary }
+    Furniture { nodes, faults, primary, renew: None, way: None }
 }
 
 /// A target whose nodes are a lab.
@@ -164,6 +194,8 @@ struct LabTarget {
     lab: Lab,
     run_dir: PathBuf,
     keep: bool,
+    /// As long as this process lives, the lab does not heal itself.
+    renewal: Option<Renewal>,
 }
 
 impl LabTarget {
@@ -197,8 +229,13 @@ impl Target for LabTarget {
         self.inner().primary()
     }
 
+    fn verified(&self, id: FaultId) -> Option<bool> {
+        self.inner.as_ref()?.verified(id)
+    }
+
     fn close(&mut self) -> Result<(), TargetError> {
         let healed = self.inner.as_mut().map_or(Ok(()), |inner| inner.close());
+        self.renewal = None;
         if self.keep || !self.run_dir.join(LAB_FILE).exists() {
             return healed;
         }

@@ -8,10 +8,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::lab::definition::{Definition, MOST_NODES};
+use crate::lab::links;
 use crate::lab::rootless::is_root;
 use crate::lab::state::{BOUND, JOURNAL, LABS, Lab, LabError, Node, STATE, UP, bridge, down, root};
+use crate::lab::switch;
+use crate::lab::watch::for_one_run;
 use crate::model::FaultId;
-use crate::target::{FaultJournal, ShellCommand};
+use crate::target::{FaultJournal, Network, ShellCommand};
 
 /// How long to wait before a node is asked again whether it is ready.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -30,6 +33,12 @@ pub struct Request<'a> {
     pub nodes: Option<usize>,
     /// Settings that are not left at their default.
     pub settings: &'a [(String, String)],
+    /// What links the nodes.
+    pub network: Network,
+    /// How large the disk of each node is (`64MB`); they have that of the machine if not said.
+    pub disk: Option<&'a str>,
+    /// For a lab that is there for one run only: it is removed when it has not been renewed for so long.
+    pub within: Option<Duration>,
 }
 
 /// Brings a lab up and waits until every node is ready. Whatever goes wrong, what was made is removed.
@@ -44,6 +53,13 @@ pub fn up(request: &Request<'_>) -> Result<Lab, LabError> {
         return Err(LabError::Failed(missing));
     }
     may_make_namespaces()?;
+    if let Some(disk) = request.disk
+        && !is_size(disk)
+    {
+        return Err(LabError::Input(format!(
+            "`{disk}` is no size of a disk; expected one like 64MB"
+        )));
+    }
     let name = request.name.unwrap_or(definition.name.get_ref());
     let directory = own_directory(name)?;
     let mut lab = Lab {
@@ -52,10 +68,12 @@ pub fn up(request: &Request<'_>) -> Result<Lab, LabError> {
         number: 0,
         nodes: Vec::new(),
         settings,
+        network: request.network,
+        disk: request.disk.map(str::to_owned),
         steps: definition.steps().map(|(step, _)| step.to_owned()).collect(),
         directory,
     };
-    let built = build(&mut lab, count, &definition)
+    let built = build(&mut lab, count, &definition, request.within)
         .and_then(|()| boot(&lab, &definition))
         .and_then(|()| written(&lab.directory.join(UP), ""));
     match built {
@@ -80,6 +98,12 @@ fn may_make_namespaces() -> Result<(), LabError> {
          own: unshare --user --map-root-user --net --mount sh -c \
          'mount -t tmpfs run /run && ip link set lo up && exec sh'"
     )))
+}
+
+/// Whether `truncate` takes that for a size.
+fn is_size(text: &str) -> bool {
+    let digits = text.trim_end_matches(['k', 'K', 'M', 'G', 'i', 'B']);
+    !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) && digits.len() < text.len()
 }
 
 /// The directory of a new lab; there can be only one of its name.
@@ -113,7 +137,7 @@ fn own_directory(name: &str) -> Result<std::path::PathBuf, LabError> {
 }
 
 /// What a lab is made of, each noted before it is made.
-struct Maker {
+pub(super) struct Maker {
     lab: String,
     journal: FaultJournal,
     last: u32,
@@ -121,7 +145,7 @@ struct Maker {
 
 impl Maker {
     /// Notes what is made, makes it with one command, and returns its number.
-    fn make(&mut self, what: &str, make: &str, undo: &str) -> Result<FaultId, String> {
+    pub(super) fn make(&mut self, what: &str, make: &str, undo: &str) -> Result<FaultId, String> {
         let id = self.note(what, undo)?;
         let output = Command::new("setpriv").args(BOUND).args(["sh", "-c", make]).output();
         let output = output.map_err(|error| format!("cannot run setpriv: {error}"))?;
@@ -181,7 +205,12 @@ impl Maker {
 }
 
 /// Makes everything but the store's own processes.
-fn build(lab: &mut Lab, count: usize, definition: &Definition) -> Result<(), String> {
+fn build(
+    lab: &mut Lab,
+    count: usize,
+    definition: &Definition,
+    within: Option<Duration>,
+) -> Result<(), String> {
     let journal = FaultJournal::create(&lab.directory.join(JOURNAL))
         .map_err(|error| format!("cannot start the journal of the lab: {error}"))?;
     let mut maker = Maker { lab: lab.name.clone(), journal, last: 0 };
@@ -192,39 +221,37 @@ fn build(lab: &mut Lab, count: usize, definition: &Definition) -> Result<(), Str
     };
     lab.nodes = (1..=count).map(node).collect();
     write_files(lab, definition)?;
+    let script = lab.directory.join("lab.sh").display().to_string();
+    if let Some(within) = within {
+        for_one_run(&lab.directory, within)
+            .map_err(|error| format!("cannot set the timer of the lab: {error}"))?;
+    }
+    match lab.network {
+        Network::Bridge => links::make_bridge(lab, &mut maker)?,
+        Network::Switch => links::make_switch(lab, &mut maker)?,
+    }
+    if lab.disk.is_some() {
+        let undo = format!("[ ! -e '{script}' ] || bash '{script}' no-disks");
+        maker.make("disks", &format!("bash '{script}' disks"), &undo)?;
+    }
     let bridge = lab.bridge();
-    maker.make(
-        &format!("bridge {bridge}"),
-        &format!(
-            "ip link add {bridge} type bridge && ip address add 10.77.{}.254/24 dev {bridge} && \
-             ip link set {bridge} up",
-            lab.number
-        ),
-        &format!("! ip link show dev {bridge} >/dev/null 2>&1 || ip link delete {bridge}"),
-    )?;
-    maker.make(
-        &format!("table bridge {bridge}"),
-        &format!("nft add table bridge {bridge}"),
-        &format!("nft 'add table bridge {bridge}; delete table bridge {bridge}'"),
-    )?;
-    for index in 1..=count {
-        let (namespace, link) = (format!("{bridge}-n{index}"), format!("{bridge}n{index}"));
-        let mut make = format!(
-            "ip netns add {namespace} && \
-             ip link add {link} type veth peer name eth0 netns {namespace} && \
-             ip link set {link} master {bridge} up && ip -n {namespace} link set lo up && \
-             ip -n {namespace} link set eth0 address {} && \
-             ip -n {namespace} address add 10.77.{}.{index}/24 dev eth0 && \
-             ip -n {namespace} link set eth0 up",
-            hardware_address(lab.number, index),
-            lab.number,
-        );
-        for (other, node) in lab.nodes.iter().enumerate().filter(|(at, _)| at + 1 != index) {
-            let (address, hardware) = (&node.address, hardware_address(lab.number, other + 1));
-            make.extend([format!(
-                " && ip -n {namespace} neighbour add {address} lladdr {hardware} dev eth0 nud permanent"
-            )]);
+    for (index, node) in (1..=count).zip(&lab.nodes) {
+        let (node, namespace, link) =
+            (&node.name, format!("{bridge}-n{index}"), format!("{bridge}n{index}"));
+        let at = |action: &str| format!("[ ! -e '{script}' ] || bash '{script}' {action} {node}");
+        maker.make(
+            &format!("cgroups of {node}"),
+            &format!("bash '{script}' cgroups {node}"),
+            &at("no-cgroups"),
+        )?;
+        if lab.disk.is_some() {
+            let make = format!("bash '{script}' disk {node}");
+            maker.make(&format!("disk of {node}"), &make, &at("no-disk"))?;
         }
+        let make = match lab.network {
+            Network::Bridge => links::bridged(lab, index),
+            Network::Switch => links::switched(lab, index),
+        };
         // What runs in a namespace keeps it alive, so it goes first. The link goes with its namespace,
         // but when the kernel finds the time: whether it is gone is asked and asked again.
         let undo = format!(
@@ -238,6 +265,12 @@ fn build(lab: &mut Lab, count: usize, definition: &Definition) -> Result<(), Str
         );
         maker.make(&format!("namespace {namespace}"), &make, &undo)?;
     }
+    // Last, so that they end first: who heals must not meet who removes.
+    maker.make(
+        "helpers",
+        &if within.is_some() { format!("bash '{script}' renew") } else { "true".to_owned() },
+        &format!("[ ! -e '{script}' ] || bash '{script}' no-helpers"),
+    )?;
     let reached = lab.reach().map_err(|error| error.to_string())?;
     let links = count * (count - 1);
     if reached.len() < links {
@@ -250,11 +283,6 @@ fn build(lab: &mut Lab, count: usize, definition: &Definition) -> Result<(), Str
     Ok(())
 }
 
-/// An address of our own choice (the second lowest bit of its first byte says so).
-fn hardware_address(number: u8, index: usize) -> String {
-    format!("02:77:00:00:{number:02x}:{index:02x}")
-}
-
 /// Writes what `lab.sh` reads.
 fn write_files(lab: &Lab, definition: &Definition) -> Result<(), String> {
     let at = |name: &str| lab.directory.join(name);
@@ -263,10 +291,12 @@ fn write_files(lab: &Lab, definition: &Definition) -> Result<(), String> {
             .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
             .map_err(|error| format!("failed to make {}: {error}", path.display()))
     };
-    for name in ["cuts", "steps", "processes"] {
+    for name in ["cuts", "faults", "steps", "processes", switch::DIRECTORY] {
         folder(&at(name), 0o755)?;
     }
     written(&at("lab.sh"), include_str!("lab.sh"))?;
+    written(&at("faults.sh"), include_str!("faults.sh"))?;
+    own_program(&at("rashomon"))?;
     for (name, step) in definition.steps() {
         written(&at("steps").join(name), step.get_ref())?;
     }
@@ -281,6 +311,8 @@ fn write_files(lab: &Lab, definition: &Definition) -> Result<(), String> {
         ("lab", &directory),
         ("bridge", &bridge),
         ("network", &format!("10.77.{number}.0/24")),
+        ("link", lab.network.name()),
+        ("disk", lab.disk.as_deref().unwrap_or_default()),
         ("nodes", &list(|node| &node.name)),
         ("addresses", &list(|node| &node.address)),
         ("count", &lab.nodes.len().to_string()),
@@ -299,19 +331,32 @@ fn write_files(lab: &Lab, definition: &Definition) -> Result<(), String> {
         folder(&home.join("tmp"), 0o1777)?;
         folder(&home.join("run"), 0o1777)?;
         let home_path = home.display().to_string();
+        let data = match &lab.disk {
+            Some(_) => format!("{directory}/disks/{}/data", node.name),
+            None => format!("{home_path}/data"),
+        };
         let environment = exports(&[
             ("node", &node.name),
             ("index", &(index + 1).to_string()),
             ("address", &node.address),
             ("namespace", &format!("{bridge}-{}", node.name)),
             ("home", &home_path),
-            ("data", &format!("{home_path}/data")),
+            ("data", &data),
         ]);
         written(&home.join("environment"), &environment)?;
     }
     written(&at("hosts"), &hosts)?;
     let state = serde_json::to_string_pretty(lab).map_err(|error| error.to_string())?;
     written(&at(STATE), &state)
+}
+
+/// This program, for what goes on after it has ended: the file may be replaced by then.
+fn own_program(path: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("failed to make {}: {error}", path.display());
+    let own = std::env::current_exe().map_err(failed)?;
+    fs::hard_link(own, path)
+        .or_else(|_| fs::copy("/proc/self/exe", path).map(|_| ()))
+        .map_err(failed)
 }
 
 fn exports(variables: &[(&str, &str)]) -> String {

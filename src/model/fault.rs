@@ -1,5 +1,6 @@
 //! What may be broken.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -258,6 +259,14 @@ impl Fault {
         match self {
             Self::Partition { .. } => "partition",
             Self::Nodes { what, .. } => what.name(),
+        }
+    }
+
+    /// The nodes that it is done to.
+    pub fn nodes(&self) -> BTreeSet<Arc<str>> {
+        match self {
+            Self::Partition { cuts, .. } => cuts.iter().map(|cut| cut.to.clone()).collect(),
+            Self::Nodes { nodes, .. } => nodes.iter().cloned().collect(),
         }
     }
 

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::generate::{Context, Generator, Next};
 use crate::history::{Builder, Header, History, Malformed};
-use crate::model::{Action, ClientEvent, Event, Fault, FaultEvent, FaultId, Kind, Nanos, What};
+use crate::model::{
+    Action, ClientEvent, Event, Fault, FaultEvent, FaultId, Kind, Nanos, Value, What,
+};
 use crate::run::Journal;
 use crate::target::{Target, TargetError};
 
@@ -139,10 +141,14 @@ impl Driver<'_> {
                 // The window ends when the target is whole again, not when it is asked to be.
                 self.open_faults.remove(id);
                 self.target.begin(action)?;
-                let event = Event {
-                    time: self.target.now(),
-                    what: What::Fault(fault_event(*id, fault, false)),
-                };
+                let mut ended = fault_event(*id, fault, false);
+                if let (Value::Map(entries), Some(verified)) =
+                    (&ended.value, self.target.verified(*id))
+                {
+                    let verified = (Value::text("verified"), Value::Bool(verified));
+                    ended.value = Value::Map(entries.iter().cloned().chain([verified]).collect());
+                }
+                let event = Event { time: self.target.now(), what: What::Fault(ended) };
                 return self.record(&event);
             }
         };

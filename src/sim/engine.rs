@@ -483,7 +483,7 @@ mod tests {
         assert_eq!(ask(&mut engine, A), None);
         assert!(engine.running(A).is_none());
         engine.relieve(A, &NodeFault::DiskFull);
-        assert_eq!(ask(&mut engine, A).map(|reply| reply.0), Some(1));
+        assert_eq!(ask(&mut engine, A).map(|reply| reply.0), Some(2));
         for _ in 0..1_100 {
             ask(&mut engine, B);
         }

@@ -154,7 +154,7 @@ impl Network {
             harm.lost |= self.happens(share(packet.loss));
             harm.doubled |= self.happens(share(packet.duplicate));
             harm.reordered |= self.happens(share(packet.reorder));
-            if let Some(takes) = 8_000_000_u64.checked_div(packet.rate_kbit) {
+            if let Some(takes) = 8_000_000_000_u64.checked_div(packet.rate_kbit) {
                 let busy = &mut self.busy[node.index()][way];
                 *busy = at.max(*busy) + Nanos(takes);
                 at = *busy;

@@ -15,12 +15,18 @@ use toml::Spanned;
 use crate::model::{Function, Value, nearest};
 use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
 use crate::target::extends;
-use crate::target::furnish::LabChoice;
+use crate::target::furnish::{LabChoice, Way};
+use crate::target::proxied::ProxyChoice;
+use crate::target::renewal::Renew;
+use crate::target::road::RoadChoice;
 use crate::target::stores::{
     AdapterKind, Addresses, NatsOptions, ProcessOptions, RabbitmqOptions, RedisOptions, SqlOptions,
     TarantoolOptions, ZookeeperOptions,
 };
 use crate::target::template::{Placeholder, Template};
+
+/// Below that a node would heal itself between two renewals on a busy machine.
+const SHORTEST_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What is wrong, and where in the text.
 type Complaint = (Range<usize>, String);
@@ -80,6 +86,11 @@ pub struct TargetConfig {
     /// How each fault is injected and undone.
     #[serde(default)]
     pub(super) fault: BTreeMap<String, FaultCommands>,
+    /// The nodes undo every fault by themselves when nothing was heard for so long; 30 s if not said.
+    #[serde(default)]
+    pub(super) heal_within: Patience<30_000>,
+    /// Puts that off, as long as the run lives.
+    pub(super) renew: Option<Renew>,
     /// Run on each node before the run.
     pub(super) setup: Option<Hook>,
     /// Run on each node after the run, on every way out.
@@ -92,9 +103,16 @@ pub struct TargetConfig {
     /// What the keys of the run begin with, if several machines drive it.
     #[serde(skip)]
     pub run: Option<String>,
+    /// The proxy through which nodes and clients talk.
+    pub proxy: Option<Spanned<ProxyChoice>>,
+    /// How the nodes are reached to be broken, where rashomon knows the way.
+    pub road: Option<Spanned<RoadChoice>>,
     /// From the lab: a command that ends well on the node that is the primary.
     #[serde(skip)]
     pub(super) primary_command: Option<String>,
+    /// From the road: how it is begun and ended.
+    #[serde(skip)]
+    pub(super) way: Option<Way>,
 }
 
 /// Why a target file cannot be used, and where.
@@ -198,15 +216,17 @@ pub(super) struct FaultCommands {
     pub inject: String,
     /// Must do no harm when it is run again, or without the fault.
     pub undo: String,
+    /// Ends well if the fault is really in force, with status 1 if it is not.
+    pub probe: Option<String>,
     #[serde(default)]
     pub timeout: Patience<10_000>,
     /// Of a partition: one command cuts all links, with `cuts` (`n1>n2 n2>n1`: nothing that n1 sends
     /// reaches n2, nor the other way) in the place of `node` and `peer`.
     #[serde(default)]
     pub at_once: bool,
-    /// They are those of the lab, and not of the file.
+    /// They are those of a lab or a road, and not of the file.
     #[serde(skip)]
-    pub of_lab: bool,
+    pub furnished: bool,
 }
 
 /// A command around a run.
@@ -390,7 +410,9 @@ impl TargetConfig {
         config.validate().map_err(|(span, message)| error(span.start, message))?;
         config.settle_addresses().map_err(|(span, message)| error(span.start, message))?;
         if let Some(lab) = &config.lab {
-            let message = if !config.nodes.is_empty() {
+            let message = if config.road.is_some() {
+                "a lab is its own road; leave out [road] or [lab]"
+            } else if !config.nodes.is_empty() {
                 "the nodes are those of the lab; leave out [nodes] or [lab]"
             } else if !lab.get_ref().url.contains("${address}") {
                 "`url` is the address of every node; expected `${address}` in it"
@@ -401,6 +423,9 @@ impl TargetConfig {
         }
         if config.nodes.is_empty() {
             return Err(error(0, "no nodes; expected [nodes] with one address each".to_owned()));
+        }
+        if let Some(road) = &config.road {
+            road.get_ref().validate(&config).map_err(|why| error(road.span().start, why))?;
         }
         Ok(config)
     }
@@ -450,6 +475,11 @@ impl TargetConfig {
     fn validate(&self) -> Result<(), Complaint> {
         if let Some(foreign) = self.foreign_section() {
             return Err(foreign);
+        }
+        if self.heal_within.0 < SHORTEST_DEADLINE {
+            let message = "heal-within: expected at least 3s, for nodes look at their clock about \
+                           once a second";
+            return Err((0..0, message.to_owned()));
         }
         if self.adapter == AdapterKind::Process && self.process.is_none() {
             let message = "adapter = \"process\" needs a section [process] with its `command`";
@@ -535,6 +565,11 @@ impl TargetConfig {
             (text("timeout-ms"), Value::Int(millis)),
             (text("faults"), Value::list(self.faults().map(text))),
         ])
+    }
+
+    /// After which time faults end by themselves when nobody renews them.
+    pub(crate) fn heal_within(&self) -> Duration {
+        self.heal_within.0
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {

@@ -1,32 +1,34 @@
-//! Faults by commands of the target file, and the commands around a run.
-//!
-//! A command is shell text as it stands: what it needs to know comes as environment variables, so
-//! nothing has to be escaped: `fault` (its number in the run), `node` and `url` (the node it is done
-//! to), for a partition `peer` (whose messages to `node` are to be lost) or, if it is cut at once,
-//! `cuts` alone, the options of the fault ([`NodeFault::options`](crate::model::NodeFault::options)) with
-//! `_` for `-`, and the target file's `[environment]`.
+//! Runs the commands of faults, and those around a run; every fault is in the journal before.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Cut, Fault, FaultId};
-use crate::target::config::{FaultCommands, Hook};
+use crate::model::{Fault, FaultId};
+use crate::target::commands::{Commands, Steps};
+use crate::target::config::Hook;
+use crate::target::furnish::Way;
+use crate::target::renewal::Renewal;
 use crate::target::{FaultJournal, Outstanding, ShellCommand, TargetError};
+
+/// How long the beginning and the end of a road may take.
+const ROAD: Duration = Duration::from_secs(30);
 
 /// Injects and undoes faults; every fault is in the journal while it may be in force.
 pub(super) struct Injector {
     /// The name of the target, for errors.
     pub target: String,
-    /// Every node with its address.
-    pub nodes: Vec<(Arc<str>, String)>,
-    /// What each kind of fault takes.
-    pub faults: BTreeMap<String, FaultCommands>,
-    /// The variables of every command.
-    pub environment: BTreeMap<String, String>,
+    /// What is run for a fault.
+    pub commands: Commands,
     /// What is broken.
     pub journal: FaultJournal,
+    /// Which faults are in force, and whether that was seen.
+    pub verified: BTreeMap<FaultId, bool>,
+    /// Puts off the time at which the nodes heal themselves.
+    pub renewal: Arc<Renewal>,
+    /// The road to the nodes, where there is one.
+    pub way: Option<Way>,
     /// Where the journal lies if nobody wants to keep it: removed when all is healed.
     pub temporary: Option<PathBuf>,
 }
@@ -36,37 +38,25 @@ impl Injector {
     /// was done stays in the journal and is undone by [`Injector::close`].
     pub(super) async fn inject(&mut self, id: FaultId, fault: &Fault) -> Result<(), TargetError> {
         let unusable = |why: String| TargetError::Unusable(format!("{}: {why}", self.target));
-        let commands = self.faults.get(fault.name()).ok_or_else(|| {
-            let known: Vec<&str> = self.faults.keys().map(String::as_str).collect();
-            let name = fault.name();
-            unusable(format!("no [fault.{name}] in the target file; it has: {}", known.join(", ")))
-        })?;
-        if let Fault::Partition { channel: Some(channel), .. } = fault {
-            let channel = channel.name();
-            return Err(unusable(format!(
-                "the {channel} channel alone is cut in the simulator only"
-            )));
-        }
-        let mut inject = Vec::new();
-        let mut undo = Vec::new();
-        let places = places(fault);
-        for (node, _) in &places {
-            if !self.nodes.iter().any(|(name, _)| name == node) {
-                return Err(unusable(format!("no node {node} for {}", fault.name())));
-            }
-        }
-        let places = if commands.at_once { at_once(fault, places) } else { places };
-        for (node, mut variables) in places {
-            variables.push(("fault".to_owned(), id.0.to_string()));
-            let command = |text: &str| self.command(&node, text, &variables, commands.timeout.0);
-            inject.push(command(&commands.inject));
-            undo.push(command(&commands.undo));
-        }
-        self.announce(id, fault.name(), undo)?;
+        let Steps { inject, undo, probe } = self.commands.fault(id, fault).map_err(unusable)?;
+        self.announce(id, fault.name(), undo, probe.clone())?;
+        self.renewal.begins(id, fault);
+        self.verified.insert(id, !probe.is_empty());
         for command in inject {
             command.run().await.map_err(|why| {
                 TargetError::Unusable(format!(
                     "cannot inject {} on node {}: {why}; it was: {}",
+                    fault.name(),
+                    command.node,
+                    command.typed()
+                ))
+            })?;
+        }
+        self.renewal.is_in_force(id);
+        for command in probe {
+            command.run().await.map_err(|why| {
+                TargetError::Unusable(format!(
+                    "{id} ({}) is not in force on node {}: {why}; it was asked with: {}",
                     fault.name(),
                     command.node,
                     command.typed()
@@ -78,7 +68,22 @@ impl Injector {
 
     /// Undoes a fault; nothing happens if it is not in force.
     pub(super) async fn undo(&mut self, id: FaultId) -> Result<(), TargetError> {
+        self.renewal.ends(id);
         self.journal.undo(id).await
+    }
+
+    /// Says, as long as it is polled, that the run lives.
+    pub(super) fn attend(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let attend = self.way.as_ref()?.attend.as_ref()?;
+        let pause = self.renewal.within() / 3;
+        let command = self.commands.command("", attend, &[], pause);
+        Some(async move {
+            loop {
+                tokio::time::sleep(pause).await;
+                // The next one may get there. Where a fault is in force, its renewal tells of trouble.
+                let _ = command.run().await;
+            }
+        })
     }
 
     /// Runs the setup on every node, in order. The teardown is in the journal before: it comes last
@@ -88,14 +93,18 @@ impl Injector {
         setup: Option<&Hook>,
         teardown: Option<&Hook>,
     ) -> Result<(), TargetError> {
-        let commands = |hook: Option<&Hook>| -> Vec<ShellCommand> {
-            let Some(hook) = hook else { return Vec::new() };
-            let nodes = self.nodes.iter();
-            nodes.map(|(node, _)| self.command(node, &hook.command, &[], hook.timeout.0)).collect()
-        };
-        let (setup, teardown) = (commands(setup), commands(teardown));
+        let (setup, teardown) = (self.commands.hook(setup), self.commands.hook(teardown));
+        if let Some(way) = &self.way {
+            let release = self.commands.command("", &way.release, &[], ROAD);
+            let check = self.commands.command("", &way.check, &[], ROAD);
+            self.announce(Outstanding::ROAD, "road", vec![release], Vec::new())?;
+            check.run().await.map_err(|why| {
+                let target = &self.target;
+                TargetError::Unusable(format!("{target}: not every node can be broken: {why}"))
+            })?;
+        }
         if !teardown.is_empty() {
-            self.announce(Outstanding::SETUP, "setup", teardown)?;
+            self.announce(Outstanding::SETUP, "setup", teardown, Vec::new())?;
         }
         for command in setup {
             command.run().await.map_err(|why| {
@@ -106,9 +115,19 @@ impl Injector {
         Ok(())
     }
 
+    /// Whether no fault is in force, as far as anybody knows.
+    pub(super) fn is_whole(&self) -> bool {
+        let around = [Outstanding::SETUP, Outstanding::ROAD];
+        self.journal.outstanding().all(|one| around.contains(&one.id))
+    }
+
     /// Undoes every fault and the setup.
     pub(super) async fn close(&mut self) -> Result<(), TargetError> {
+        let lapse = self.renewal.close();
         self.journal.undo_all().await?;
+        if let Some(lapse) = lapse {
+            return Err(TargetError::Unusable(format!("{}: {lapse}", self.target)));
+        }
         if let Some(directory) = &self.temporary {
             // A directory that stays behind is untidy, no more.
             let _ = std::fs::remove_dir_all(directory);
@@ -121,65 +140,11 @@ impl Injector {
         id: FaultId,
         fault: &str,
         undo: Vec<ShellCommand>,
+        probe: Vec<ShellCommand>,
     ) -> Result<(), TargetError> {
-        self.journal.begin(id, fault, undo).map_err(|error| {
+        self.journal.begin_probed(id, fault, undo, probe).map_err(|error| {
             let path = self.journal.path().display();
             TargetError::Unusable(format!("cannot write the fault journal {path}: {error}"))
         })
     }
-
-    fn command(
-        &self,
-        node: &str,
-        text: &str,
-        more: &[(String, String)],
-        timeout: Duration,
-    ) -> ShellCommand {
-        let mut variables = self.environment.clone();
-        variables.insert("node".to_owned(), node.to_owned());
-        if let Some((_, url)) = self.nodes.iter().find(|(name, _)| **name == *node) {
-            variables.insert("url".to_owned(), url.clone());
-        }
-        variables.extend(more.iter().cloned());
-        ShellCommand {
-            node: node.to_owned(),
-            command: text.to_owned(),
-            variables,
-            timeout_ms: timeout.as_millis() as u64,
-        }
-    }
-}
-
-/// A node that a command is run for, with the variables it needs besides.
-type Place = (Arc<str>, Vec<(String, String)>);
-
-/// Where a fault is done.
-fn places(fault: &Fault) -> Vec<Place> {
-    match fault {
-        Fault::Partition { cuts, .. } => {
-            let place =
-                |cut: &Cut| (cut.to.clone(), vec![("peer".to_owned(), cut.from.to_string())]);
-            cuts.iter().map(place).collect()
-        }
-        Fault::Nodes { nodes, what } => {
-            let options = what.options().into_iter();
-            let variables: Vec<(String, String)> =
-                options.map(|(name, value)| (name.replace('-', "_"), value.to_string())).collect();
-            nodes.iter().map(|node| (node.clone(), variables.clone())).collect()
-        }
-    }
-}
-
-/// A partition as a whole is done in one place, named after all whom it concerns; any other fault
-/// stays where it is done.
-fn at_once(fault: &Fault, places: Vec<Place>) -> Vec<Place> {
-    let Fault::Partition { cuts, .. } = fault else { return places };
-    if cuts.is_empty() {
-        return Vec::new();
-    }
-    let mut nodes: Vec<&str> = cuts.iter().flat_map(|cut| [&*cut.from, &*cut.to]).collect();
-    nodes.sort_unstable();
-    nodes.dedup();
-    let links: Vec<String> = cuts.iter().map(|cut| format!("{}>{}", cut.from, cut.to)).collect();
-    vec![(Arc::from(nodes.join(",")), vec![("cuts".to_owned(), links.join(" "))])]
 }

@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 use crate::target::config::{ConfigError, TargetConfig};
 
 /// What belongs to the machines of a target.
-const OF_MACHINES: [&str; 5] = ["nodes", "environment", "setup", "teardown", "fault"];
+const OF_MACHINES: [&str; 7] =
+    ["nodes", "environment", "setup", "teardown", "fault", "renew", "road"];
 
 /// The table of a target file, with what it takes from the one that it extends. `below` keeps the text of
 /// that one.

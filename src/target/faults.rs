@@ -28,16 +28,20 @@ pub struct Outstanding {
     pub fault: String,
     /// The commands that undo it, one a node.
     pub undo: Vec<ShellCommand>,
+    /// The commands that say whether it is in force, where there are any.
+    pub probe: Vec<ShellCommand>,
 }
 
 impl Outstanding {
     /// The number of what is no fault, but must be undone like one, and last: the setup.
     pub(super) const SETUP: FaultId = FaultId(u32::MAX);
+    /// The number of the road to the nodes, which is given back after that.
+    pub(super) const ROAD: FaultId = FaultId(u32::MAX - 1);
 }
 
 impl fmt::Display for Outstanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.id == Self::SETUP {
+        if [Self::SETUP, Self::ROAD].contains(&self.id) {
             return write!(f, "the {}", self.fault);
         }
         write!(f, "{} ({})", self.id, self.fault)
@@ -55,8 +59,16 @@ pub struct FaultJournal {
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Entry {
-    Begin { begin: FaultId, fault: String, undo: Vec<ShellCommand> },
-    Done { done: FaultId },
+    Begin {
+        begin: FaultId,
+        fault: String,
+        undo: Vec<ShellCommand>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        probe: Vec<ShellCommand>,
+    },
+    Done {
+        done: FaultId,
+    },
 }
 
 impl FaultJournal {
@@ -90,8 +102,8 @@ impl FaultJournal {
                 break;
             };
             match serde_json::from_str(line) {
-                Ok(Entry::Begin { begin: id, fault, undo }) => {
-                    outstanding.push(Outstanding { id, fault, undo });
+                Ok(Entry::Begin { begin: id, fault, undo, probe }) => {
+                    outstanding.push(Outstanding { id, fault, undo, probe });
                 }
                 Ok(Entry::Done { done }) => {
                     outstanding.retain(|fault| fault.id != done);
@@ -117,9 +129,21 @@ impl FaultJournal {
 
     /// Notes a fault that is about to be injected. It is on disk when this returns.
     pub fn begin(&mut self, id: FaultId, fault: &str, undo: Vec<ShellCommand>) -> io::Result<()> {
-        let fault = fault.to_owned();
-        self.append(&Entry::Begin { begin: id, fault: fault.clone(), undo: undo.clone() })?;
-        self.outstanding.push(Outstanding { id, fault, undo });
+        self.begin_probed(id, fault, undo, Vec::new())
+    }
+
+    /// The same of a fault that can be asked for: it is only undone when `probe` says so.
+    pub fn begin_probed(
+        &mut self,
+        id: FaultId,
+        fault: &str,
+        undo: Vec<ShellCommand>,
+        probe: Vec<ShellCommand>,
+    ) -> io::Result<()> {
+        let begun = Outstanding { id, fault: fault.to_owned(), undo, probe };
+        let Outstanding { fault, undo, probe, .. } = begun.clone();
+        self.append(&Entry::Begin { begin: id, fault, undo, probe })?;
+        self.outstanding.push(begun);
         Ok(())
     }
 
@@ -142,7 +166,7 @@ impl FaultJournal {
         self.file.sync_data()
     }
 
-    /// Undoes one fault, if it is outstanding, and notes it. Every node is tried.
+    /// Undoes one fault, if it is outstanding, sees that it is gone, and notes it. Every node is tried.
     pub(super) async fn undo(&mut self, id: FaultId) -> Result<(), TargetError> {
         let Some(fault) = self.outstanding.iter().find(|fault| fault.id == id) else {
             return Ok(());
@@ -155,6 +179,19 @@ impl FaultJournal {
                     command.node,
                     command.typed()
                 ));
+            }
+        }
+        // Another fault of its kind would be taken for it.
+        let alone = !self.outstanding.iter().any(|one| one.id != id && one.fault == fault.fault);
+        if failures.is_empty() && alone {
+            for (undo, probe) in fault.undo.iter().zip(&fault.probe) {
+                let why = match probe.ask().await {
+                    Ok(false) => continue,
+                    Ok(true) => "it is still in force after its undo".to_owned(),
+                    Err(why) => format!("whether it is gone cannot be asked: {why}"),
+                };
+                let (node, typed) = (&undo.node, undo.typed());
+                failures.push(format!("{fault} on node {node}: {why}; mend it with: {typed}"));
             }
         }
         if !failures.is_empty() {
@@ -175,6 +212,7 @@ impl FaultJournal {
         let left: Vec<Outstanding> = self.outstanding.iter().rev().cloned().collect();
         for fault in left {
             match self.undo(fault.id).await {
+                Ok(()) if fault.id == Outstanding::ROAD => {}
                 Ok(()) => undone.push(fault),
                 Err(error) => failures.push(error.to_string()),
             }

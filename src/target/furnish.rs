@@ -1,20 +1,21 @@
-//! A target file whose nodes are those of a lab, and what the lab adds to it.
+//! A target file whose nodes are those of a lab or are reached by a road, and what either adds to it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::target::config::{FaultCommands, Patience, TargetConfig};
+use crate::target::renewal::Renew;
 use crate::target::shell::ShellCommand;
 
 /// How often the nodes are asked by a command who leads: that takes a process a node.
 pub(super) const ASK_BY_COMMAND: Duration = Duration::from_secs(1);
 
-/// How long a fault of a lab may take: many processes on few cores.
-const LAB_FAULT: Duration = Duration::from_secs(30);
+/// How long a fault of a lab or a road may take: many processes on few cores, nodes far away.
+const FURNISHED_FAULT: Duration = Duration::from_secs(30);
 
 /// Which lab a target file wants.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -32,37 +33,107 @@ pub struct LabChoice {
     /// Leaves the lab up after the run, and uses it again in the next one.
     #[serde(default)]
     pub keep: bool,
+    /// What links the nodes; what the faults of the workload need if not said.
+    pub network: Option<Network>,
+    /// How large a disk each node has of its own (`64MB`), for `disk-full` and `power-loss`.
+    pub disk: Option<String>,
 }
 
-/// What a lab knows of its nodes.
+/// What links the nodes of a lab.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A bridge of the kernel, which cuts.
+    #[default]
+    Bridge,
+    /// A switch in user space, which also delays, loses, doubles, reorders and limits.
+    Switch,
+}
+
+impl Network {
+    /// Its name in a target file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Switch => "switch",
+        }
+    }
+}
+
+/// What a lab or a road knows of its nodes.
 pub(crate) struct Furniture {
-    /// Name and address of each.
+    /// Name and address of each; none where the target file has them.
     pub(crate) nodes: Vec<(String, String)>,
-    /// Name, command and undo of each fault.
-    pub(crate) faults: Vec<(&'static str, String, String)>,
+    /// What can be done to them.
+    pub(crate) faults: Vec<Furnished>,
     /// The command that ends well on the primary.
     pub(crate) primary: Option<String>,
+    /// The command that renews all `nodes` at once.
+    pub(crate) renew: Option<String>,
+    /// How the road itself is begun and ended.
+    pub(crate) way: Option<Way>,
+}
+
+/// What a road takes and gives back.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    /// Ends well if every node can be broken.
+    pub(crate) check: String,
+    /// Gives back what the road takes, when all is healed.
+    pub(crate) release: String,
+    /// Says every third of `heal-within` that the run lives, whether anything is broken or not.
+    pub(crate) attend: Option<String>,
+}
+
+/// A fault of a lab or a road, by its commands.
+pub(crate) struct Furnished {
+    name: &'static str,
+    inject: String,
+    undo: String,
+    probe: Option<String>,
+}
+
+impl Furnished {
+    /// A fault that nobody can ask for.
+    pub(crate) fn new(name: &'static str, inject: String, undo: String) -> Self {
+        Self { name, inject, undo, probe: None }
+    }
+
+    /// The same fault, with the command that says whether it is in force.
+    pub(crate) fn probed(self, probe: String) -> Self {
+        Self { probe: Some(probe), ..self }
+    }
 }
 
 impl TargetConfig {
     /// Takes nodes, faults and the question for the primary from a lab; what the file itself says of
     /// a fault or the primary stays.
-    pub(crate) fn furnish(&mut self, choice: &LabChoice, lab: Furniture) -> Result<(), String> {
+    pub(crate) fn furnish(&mut self, choice: &LabChoice, mut lab: Furniture) -> Result<(), String> {
         self.nodes.clear();
-        for (name, address) in lab.nodes {
+        for (name, address) in std::mem::take(&mut lab.nodes) {
             let url = choice.url.replace("${address}", &address);
             self.nodes.insert(name, Spanned::new(0..0, url));
         }
         self.settle_addresses().map_err(|(_, message)| message)?;
-        for (name, inject, undo) in lab.faults {
-            if self.fault.get(name).is_none_or(|own| own.of_lab) {
-                let timeout = Patience(LAB_FAULT);
-                let commands = FaultCommands { inject, undo, timeout, at_once: true, of_lab: true };
+        self.equip(lab);
+        Ok(())
+    }
+
+    /// Takes all but the nodes.
+    pub(crate) fn equip(&mut self, furniture: Furniture) {
+        for Furnished { name, inject, undo, probe } in furniture.faults {
+            if self.fault.get(name).is_none_or(|own| own.furnished) {
+                let timeout = Patience(FURNISHED_FAULT);
+                let commands =
+                    FaultCommands { inject, undo, probe, timeout, at_once: true, furnished: true };
                 self.fault.insert(name.to_owned(), commands);
             }
         }
-        self.primary_command = lab.primary.filter(|_| self.primary.is_none());
-        Ok(())
+        self.primary_command = furniture.primary.filter(|_| self.primary.is_none());
+        if let Some(command) = furniture.renew {
+            self.renew = Some(Renew { command, at_once: true });
+        }
+        self.way = furniture.way;
     }
 }
 

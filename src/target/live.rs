@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::model::{
-    Action, ClientEvent, Event, Invocation, Kind, Nanos, Op, Outcome, Process, Value, What,
+    Action, ClientEvent, Event, FaultId, Invocation, Kind, Nanos, Op, Outcome, Process, Value, What,
 };
 use crate::target::client::{Answer, Client, Factory, unanswered};
 use crate::target::config::Follow;
@@ -234,6 +234,12 @@ impl Target for LiveTarget {
         if self.closed {
             return Err(TargetError::Unusable("the target is closed".to_owned()));
         }
+        if let Some(lapse) = self.injector.as_ref().and_then(|injector| injector.renewal.lapse()) {
+            // The end of a fault is one of the ways out.
+            if !matches!(action, Action::End(..)) {
+                return Err(TargetError::Unusable(lapse));
+            }
+        }
         match (action, &mut self.injector) {
             (Action::Invoke(invocation), _) => self.invoke(invocation),
             (Action::Begin(id, fault), Some(injector)) => {
@@ -272,20 +278,25 @@ impl Target for LiveTarget {
         self.primary.lock().map_or(None, |primary| primary.clone())
     }
 
+    fn verified(&self, id: FaultId) -> Option<bool> {
+        self.injector.as_ref()?.verified.get(&id).copied()
+    }
+
     fn close(&mut self) -> Result<(), TargetError> {
         if std::mem::replace(&mut self.closed, true) {
             return Ok(());
         }
         self.tasks.clear();
-        let healed = match &mut self.injector {
-            Some(injector) => self.runtime.block_on(injector.close()),
-            None => Ok(()),
-        };
-        if let Some(sweeper) = self.sweeper.take() {
+        let is_whole = self.injector.as_ref().is_none_or(Injector::is_whole);
+        // What is broken is mended first, and then nobody knows who answers.
+        if let Some(sweeper) = self.sweeper.take().filter(|_| is_whole) {
             let primary = self.primary();
             self.runtime.block_on(sweeper.sweep(primary, &self.nodes));
         }
-        healed
+        match &mut self.injector {
+            Some(injector) => self.runtime.block_on(injector.close()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod answer;
 #[cfg(feature = "live")]
 mod client;
 #[cfg(feature = "live")]
+mod commands;
+#[cfg(feature = "live")]
 mod config;
 #[cfg(feature = "live")]
 mod exec;
@@ -28,6 +30,12 @@ mod live;
 #[cfg(feature = "live")]
 mod open;
 #[cfg(feature = "live")]
+mod proxied;
+#[cfg(feature = "live")]
+mod renewal;
+#[cfg(feature = "live")]
+mod road;
+#[cfg(feature = "live")]
 mod shell;
 #[cfg(feature = "live")]
 mod stores;
@@ -38,19 +46,25 @@ mod traits;
 #[cfg(feature = "live")]
 pub use client::{Answer, Answering, Client, Factory, unanswered};
 #[cfg(feature = "live")]
+pub use commands::rehearse;
+#[cfg(feature = "live")]
 pub use config::{ConfigError, Follow, Patience, TargetConfig};
 #[cfg(feature = "live")]
 pub use faults::{FaultJournal, Outstanding, heal};
 #[cfg(feature = "live")]
-pub(crate) use furnish::Furniture;
+pub(crate) use furnish::{Furnished, Furniture, Way};
 #[cfg(feature = "live")]
-pub use furnish::LabChoice;
+pub use furnish::{LabChoice, Network};
 #[cfg(feature = "live")]
 pub use http::name_of_run;
 #[cfg(feature = "live")]
 pub use live::LiveTarget;
 #[cfg(feature = "live")]
 pub use open::{FAULT_JOURNAL, open};
+#[cfg(feature = "live")]
+pub use proxied::ProxyChoice;
+#[cfg(feature = "live")]
+pub use road::{RoadChoice, RoadKind};
 #[cfg(feature = "live")]
 pub use shell::ShellCommand;
 #[cfg(feature = "live")]

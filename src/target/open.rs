@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::target::client::Factory;
+use crate::target::commands::Commands;
 use crate::target::config::{Patience, TargetConfig};
 use crate::target::exec::Injector;
 use crate::target::furnish;
+use crate::target::renewal::Renewal;
 use crate::target::stores::{Adapter, Probe, adapter};
 use crate::target::{FaultJournal, LiveTarget, Target, TargetError};
 
@@ -27,14 +29,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// there is none. Whatever goes wrong, what was set up is torn down.
 pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Target>, TargetError> {
     let unusable = |why: String| TargetError::Unusable(format!("{}: {why}", config.name));
-    let surrounding = |name: &str| std::env::var(name).ok();
-    // A variable around rashomon wins over the default of the file.
-    let environment: BTreeMap<String, String> = config
-        .environment
-        .iter()
-        .map(|(name, value)| (name.clone(), surrounding(name).unwrap_or_else(|| value.clone())))
-        .collect();
-    let look_up = |name: &str| environment.get(name).cloned().or_else(|| surrounding(name));
+    let commands = Commands::new(config);
+    let look_up =
+        |name: &str| commands.variable(name).cloned().or_else(|| std::env::var(name).ok());
     let adapter = adapter(config, look_up).map_err(unusable)?;
     let directory = run_dir.map_or_else(temporary_directory, Path::to_owned);
     let journal = std::fs::create_dir_all(&directory)
@@ -42,22 +39,32 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
         .map_err(|error| unusable(format!("cannot start the fault journal: {error}")))?;
     let mut injector = Injector {
         target: config.name.clone(),
-        nodes: config.nodes().map(|(name, url)| (name, url.to_owned())).collect(),
-        faults: config.fault.clone(),
-        environment,
+        commands,
         journal,
+        verified: BTreeMap::new(),
+        renewal: Arc::new(Renewal::new(config.heal_within.0)),
+        way: config.way.clone(),
         temporary: run_dir.is_none().then_some(directory),
     };
     let nodes = config.nodes().map(|(name, _)| name).collect();
     let clients = adapter.clone();
     let factory: Factory = Box::new(move |process, node| clients.clone().client(process, node));
     let target = LiveTarget::new(nodes, factory, config.timeout.0)?.following(config.follow);
+    if let Some(renew) = &config.renew {
+        let renewals = injector.commands.renewals(renew);
+        target.runtime().spawn(injector.renewal.clone().keep(renewals));
+    }
+    let attend = injector.attend();
     let set_up = injector.set_up(config.setup.as_ref(), config.teardown.as_ref());
     let set_up = target.runtime().block_on(set_up);
+    if let Some(attend) = attend {
+        target.runtime().spawn(attend);
+    }
     // From here on, dropping the target undoes what was set up.
     let mut target = target.with_faults(injector);
-    // One of several machines does not know when the others are done with the keys.
-    if !config.keep_keys && config.run.is_none() {
+    // One of several machines does not know when the others are done with the keys; a lab goes with them.
+    let is_swept = config.run.is_none() && config.lab.is_none();
+    if is_swept && !config.keep_keys {
         target = target.swept_by(adapter.clone());
     }
     set_up?;

@@ -1,7 +1,7 @@
 //! Commands of a target file, run by `sh -c`.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,10 +23,26 @@ pub struct ShellCommand {
 
 impl ShellCommand {
     /// Runs it to its end. The error has its status and the last of what it printed.
-    ///
+    pub(super) async fn run(&self) -> Result<(), String> {
+        let output = self.output().await?;
+        if output.status.success() { Ok(()) } else { Err(ending(&output)) }
+    }
+
+    /// Runs it to learn whether something is so: it is if the command ends well, and it is not if it
+    /// ends with a status below 125. What is above is said by shells, `ssh` and the like where the
+    /// question was not answered.
+    pub(super) async fn ask(&self) -> Result<bool, String> {
+        let output = self.output().await?;
+        match output.status.code() {
+            Some(0) => Ok(true),
+            Some(1..125) => Ok(false),
+            _ => Err(ending(&output)),
+        }
+    }
+
     /// A server that it starts in the background must let go of standard output and error
     /// (`>log 2>&1`): the command has ended when nobody can print any more.
-    pub(super) async fn run(&self) -> Result<(), String> {
+    async fn output(&self) -> Result<Output, String> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.command).envs(&self.variables);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -38,26 +54,14 @@ impl ShellCommand {
         let child = command.spawn().map_err(|error| format!("cannot run sh: {error}"))?;
         let group = child.id();
         let limit = Duration::from_millis(self.timeout_ms);
-        let output = match tokio::time::timeout(limit, child.wait_with_output()).await {
+        match tokio::time::timeout(limit, child.wait_with_output()).await {
             Err(_) => {
                 kill_group(group).await;
-                return Err(format!("took more than {} ms", self.timeout_ms));
+                Err(format!("took more than {} ms", self.timeout_ms))
             }
-            Ok(Err(error)) => return Err(format!("cannot wait for sh: {error}")),
-            Ok(Ok(output)) => output,
-        };
-        if output.status.success() {
-            return Ok(());
+            Ok(Err(error)) => Err(format!("cannot wait for sh: {error}")),
+            Ok(Ok(output)) => Ok(output),
         }
-        let mut message = output.status.to_string();
-        for printed in [&output.stdout, &output.stderr] {
-            let text = String::from_utf8_lossy(printed);
-            if let Some((_, last)) = last_characters(text.trim(), 400) {
-                message.push_str(": ");
-                message.push_str(last);
-            }
-        }
-        Err(message)
     }
 
     /// What a person types to run it by hand.
@@ -66,6 +70,19 @@ impl ShellCommand {
         let set = self.variables.iter().map(|(name, value)| format!("{name}={} ", quoted(value)));
         format!("{}sh -c {}", set.collect::<String>(), quoted(&self.command))
     }
+}
+
+/// How a command ended: its status and the last of what it printed.
+fn ending(output: &Output) -> String {
+    let mut message = output.status.to_string();
+    for printed in [&output.stdout, &output.stderr] {
+        let text = String::from_utf8_lossy(printed);
+        if let Some((_, last)) = last_characters(text.trim(), 400) {
+            message.push_str(": ");
+            message.push_str(last);
+        }
+    }
+    message
 }
 
 /// Kills what a command that took too long has started: it must not break something after it was

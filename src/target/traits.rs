@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Action, Event, Nanos};
+use crate::model::{Action, Event, FaultId, Nanos};
 
 /// Something a run can drive, in simulated or in real time.
 ///
@@ -33,6 +33,11 @@ pub trait Target {
 
     /// Who is believed to be the primary, for faults and routing that are aimed at it.
     fn primary(&mut self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Whether it was seen that a fault is in force; `None` where nobody can tell but by believing.
+    fn verified(&self, _id: FaultId) -> Option<bool> {
         None
     }
 

@@ -88,7 +88,10 @@ impl Reader<'_> {
         if place.is_none() {
             let names: Vec<String> = file.fault.iter().filter_map(name).collect();
             let known: Vec<&str> = names.iter().map(String::as_str).collect();
-            self.unknown("fault", after.get_ref(), after.span(), &known);
+            match &known[..] {
+                [] => self.complain(after.span(), "no fault has this `name`, nor any"),
+                _ => self.unknown("fault", after.get_ref(), after.span(), &known),
+            }
         }
         place.map(Begins::After)
     }

@@ -79,7 +79,7 @@ pub use written::written;
 use crate::check::Property;
 use crate::generate::{OPERATIONS, Plan, WorkerNumber, WorkloadGenerator};
 use crate::history::Expectations;
-use crate::model::{Nanos, NodeFault, did_you_mean};
+use crate::model::{Action, Nanos, NodeFault, did_you_mean};
 use crate::store;
 use diagnostic::from_toml;
 use file::File;
@@ -143,6 +143,11 @@ impl Workload {
         self
     }
 
+    /// What a run with this seed breaks, and when; see [`Plan::fault_schedule`].
+    pub fn fault_schedule(&self, seed: u64, nodes: &[Arc<str>]) -> Vec<(Nanos, Action)> {
+        self.plan.fault_schedule(seed, nodes)
+    }
+
     /// The generator of a run with this seed against these nodes.
     pub fn generator(&self, seed: u64, nodes: &[Arc<str>]) -> WorkloadGenerator {
         WorkloadGenerator::new(&self.plan, seed, nodes)
@@ -178,6 +183,11 @@ impl Workload {
         wrong.extend(self.lacking("fault", &self.mentions.faults, faults));
         wrong.extend(self.lacking("operation", &self.mentions.operations, operations));
         wrong
+    }
+
+    /// Whether it injects the fault of that name.
+    pub fn injects(&self, fault: &str) -> bool {
+        self.mentions.faults.iter().any(|mention| *mention.name == *fault)
     }
 
     fn lacking(&self, what: &str, mentions: &[Mention], known: &[&str]) -> Vec<Diagnostic> {

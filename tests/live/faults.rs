@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rashomon::model::{Action, Cut, Fault, FaultId, NodeFault};
+use rashomon::model::{Action, Cut, Fault, FaultId, NodeFault, Skew};
 use rashomon::target::{
     FAULT_JOURNAL, FaultJournal, ShellCommand, Target, TargetConfig, TargetError, heal, open,
 };

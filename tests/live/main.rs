@@ -6,6 +6,7 @@ mod config;
 mod driver;
 mod faults;
 mod http;
+mod renewal;
 mod server;
 
 use std::sync::Arc;

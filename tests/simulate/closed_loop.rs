@@ -291,7 +291,7 @@ impl Lab {
                 loss: up_to(30) as u8,
                 duplicate: up_to(30) as u8,
                 reorder: up_to(30) as u8,
-                rate_kbit: 100 + up_to(1_000),
+                rate_kbit: 1_000 + up_to(10_000),
             }),
             6 => NodeFault::Throttle(1 + up_to(50) as u8),
             7 => NodeFault::Memory(1),

@@ -1,7 +1,7 @@
 //! Windows of faults.
 
 use crate::history::{Builder, FaultWindow, Malformed};
-use crate::model::{FaultEvent, FaultId, Nanos};
+use crate::model::{FaultEvent, FaultId, Nanos, Value};
 
 impl Builder {
     /// Adds the beginning or end of a fault.
@@ -27,6 +27,7 @@ impl Builder {
             });
             if let Some(open) = open {
                 faults[open].end = time;
+                faults[open].value = with_verified(&faults[open].value, &fault.value);
                 self.history.fault_lines[open].1 = Some(index);
             }
         }
@@ -49,5 +50,17 @@ impl Builder {
         self.operation_form = true;
         self.history.faults.push(window);
         self.history.fault_lines.push((0, None));
+    }
+}
+
+/// What a fault does, and whether it was seen to be in force: only its end can tell.
+fn with_verified(begun: &Value, ended: &Value) -> Value {
+    let (Value::Map(entries), Value::Map(told)) = (begun, ended) else { return begun.clone() };
+    let verified = |(key, _): &&(Value, Value)| *key == Value::text("verified");
+    match told.iter().find(verified) {
+        Some(told) if !entries.iter().any(|entry| verified(&entry)) => {
+            Value::Map(entries.iter().chain([told]).cloned().collect())
+        }
+        _ => begun.clone(),
     }
 }

@@ -11,7 +11,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "a served store lives in real time")]
 
-mod http;
 mod protocol;
 
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::model::{Action, FaultId, Invocation, Kind, Nanos, Op, Process, What};
-use crate::run::serve::http::{Request, Response};
+use crate::proxy::http::{self, Request, Response};
 use crate::run::serve::protocol::{Asked, FaultName};
 use crate::target::Target;
 

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use crate::model::{
     ClientEvent, Cut, Fault, Function, Kind, Mop, NodeFault, Op, Packet, Skew, Value,
 };
-use crate::run::serve::http::{Request, Response};
+use crate::proxy::http::{Request, Response};
 use crate::run::serve::status_of;
 
 /// What a request asks for.

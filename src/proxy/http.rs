@@ -1,4 +1,5 @@
-//! As much of HTTP/1.1 as a store needs: requests with a length, connections that stay open.
+//! As much of HTTP/1.1 as a served store and a proxy's control endpoint need: requests with a length,
+//! connections that stay open.
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -10,7 +11,7 @@ const LINES_MAX: usize = 100;
 const BODY_MAX: usize = 16 << 20;
 
 /// What came in.
-pub(super) struct Request {
+pub(crate) struct Request {
     pub method: String,
     /// With what follows the `?`.
     pub path: String,
@@ -19,21 +20,21 @@ pub(super) struct Request {
 
 /// What goes out.
 #[derive(Debug)]
-pub(super) struct Response {
+pub(crate) struct Response {
     pub status: u16,
     pub body: String,
 }
 
 impl Response {
     /// The request is not understood or cannot be done; nothing was.
-    pub(super) fn refusal(why: &str) -> Self {
+    pub(crate) fn refusal(why: &str) -> Self {
         let body = serde_json::json!({"type": "fail", "error": why}).to_string();
         Self { status: 400, body }
     }
 }
 
 /// Serves one connection: a request after the other.
-pub(super) async fn connection(
+pub(crate) async fn connection(
     stream: TcpStream,
     mut ask: impl FnMut(Request) -> oneshot::Receiver<Response>,
 ) {
@@ -110,6 +111,7 @@ async fn write(stream: &mut BufReader<TcpStream>, response: &Response) -> bool {
     let reason = match status {
         200 => "OK",
         400 => "Bad Request",
+        404 => "Not Found",
         409 => "Conflict",
         _ => "Gateway Timeout",
     };
