@@ -54,6 +54,42 @@ fn every_file_is_right() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A survey goes on where a server is not to be had, and says so.
+#[test]
+fn a_server_that_is_not_there_stops_no_other_row() {
+    let folder = std::env::temp_dir().join(format!("rashomon-real-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary directory can be written to");
+    let target = "name = \"nobody\"\nadapter = \"redis\"\n[nodes]\nn1 = \"127.0.0.1:1\"\n\
+                  [ready]\nwithin = \"200ms\"\n";
+    std::fs::write(folder.join("nobody.toml"), target).expect("written");
+    let scenario = "row = \"S48\"\ntitle = \"nobody is at home\"\nworkload = \"set\"\nfinds = [\"AWL\"]\n\
+                    fault = []\n[set]\n\"target.file\" = \"nobody.toml\"\n\
+                    [control]\ntitle = \"nor here\"\nholds = [\"AWL\"]\n";
+    let live = folder.join("live.toml");
+    std::fs::write(&live, scenario).expect("written");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+    std::fs::copy(shipped.join("set.toml"), folder.join("set.toml")).expect("copied");
+    let mut survey = command();
+    // What is left of runs is left there.
+    survey.current_dir(&folder).arg("survey").arg(&live);
+    survey.arg(shipped.join("scenarios/s003-wrong-node-promoted.toml"));
+    survey.args(["--seeds", "2", "--control-seeds", "2", "--json", "--quiet"]);
+    let output = survey.output().expect("the binary starts");
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{wrong}");
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    std::fs::remove_dir_all(folder).expect("ours");
+    let [simulated, live] = [&said["rows"][0], &said["rows"][1]];
+    assert_eq!(simulated["verdict"], "as expected");
+    assert_eq!(live["verdict"], "undecided");
+    for (side, undriven) in [(&live["finding"], 2), (&live["controls"][0], 2)] {
+        assert_eq!(side["live"]["undriven"], undriven, "{side}");
+        assert_eq!(side["seeds"], 0, "{side}");
+        let reason = side["reasons"][0].as_str().unwrap_or_default();
+        assert!(reason.starts_with("run 1 failed: nobody: node n1 at 127.0.0.1:1"), "{reason}");
+    }
+}
+
 /// A scenario of `workloads/real`.
 struct Scenario {
     name: &'static str,

@@ -29,7 +29,7 @@ fn every_scenario_shows_its_failure_and_its_controls_are_silent() {
     let control = std::env::var("RASHOMON_CASES").ok().and_then(|cases| cases.parse().ok());
     let scenarios = shipped();
     let few = Seeds { first: 1, finding: Some(2), control: control.unwrap_or(2) };
-    let matrix = survey(&scenarios, few, &|| {});
+    let matrix = survey(&scenarios, few, None, &|| {});
     let mut wrong = Vec::new();
     for ((file, scenario), row) in scenarios.iter().zip(matrix.rows) {
         let is_not_found = row.finding.status != Status::Valid;
@@ -38,7 +38,7 @@ fn every_scenario_shows_its_failure_and_its_controls_are_silent() {
         } else if is_not_found {
             // Few seeds did not show all of it: as many as the scenario asks for have to.
             let all = Seeds { first: 1, finding: None, control: 1 };
-            let again = survey(&[(file.clone(), scenario.clone())], all, &|| {});
+            let again = survey(&[(file.clone(), scenario.clone())], all, None, &|| {});
             wrong.extend(again.rows.into_iter().filter(|row| row.status() != Status::Valid));
         }
     }
@@ -210,8 +210,8 @@ fn a_survey_depends_on_its_input_alone_and_tells_what_is_not_as_expected() {
     let broken = parse(&broken).expect("it is sound");
     let scenarios = [("a.toml".to_owned(), sound), ("b.toml".to_owned(), broken)];
     let seeds = Seeds { first: 1, finding: None, control: 2 };
-    let matrix = survey(&scenarios, seeds, &|| {});
-    assert_eq!(json(&matrix), json(&survey(&scenarios, seeds, &|| {})));
+    let matrix = survey(&scenarios, seeds, None, &|| {});
+    assert_eq!(json(&matrix), json(&survey(&scenarios, seeds, None, &|| {})));
     assert_eq!(matrix.rows[0].status(), Status::Valid, "{}", text(&matrix));
     assert_eq!(matrix.rows[1].status(), Status::Invalid);
     let (finding, control) = (&matrix.rows[1].finding, &matrix.rows[1].controls[0]);

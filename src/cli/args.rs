@@ -1,6 +1,6 @@
 //! What may be typed.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -169,6 +169,10 @@ pub(crate) struct SurveyArgs {
     /// Run every control on N seeds
     #[arg(long, value_name = "N", default_value = "50")]
     pub(crate) control_seeds: NonZeroU32,
+
+    /// How many live targets are run at a time
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub(crate) jobs: NonZeroUsize,
 
     /// Override an entry of every scenario: target.nodes=5
     #[arg(long, value_name = "KEY=VALUE")]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::cli::args::RunArgs;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::run::{beside, read_target};
+use crate::cli::run::unopened;
+use crate::run::{beside, read_target};
 use crate::target::rehearse;
 use crate::workload::{TargetChoice, Workload};
 
@@ -13,7 +14,7 @@ pub(crate) fn dry_run(args: &RunArgs, workload: &Workload) -> Result<Exit, Failu
         return Err(Failure::bad_input("--dry-run: a simulated store takes no commands"));
     };
     let path = beside(&args.workload, Path::new(path));
-    let (config, _) = read_target(&path, workload)?;
+    let (config, _) = read_target(&path, workload).map_err(unopened)?;
     let nodes: Vec<_> = config.nodes().map(|(node, _)| node).collect();
     let faults = workload.fault_schedule(args.seed.unwrap_or(1), &nodes);
     let commands = rehearse(&config, &faults).map_err(Failure::bad_input)?;

@@ -66,9 +66,8 @@ fn is_target(text: &str) -> bool {
 fn lint_target(path: &Path, name: &str, text: &str) -> Result<(), String> {
     let mut config =
         crate::target::TargetConfig::parse(name, text).map_err(|error| error.to_string())?;
-    crate::cli::run::choose_lab(path, &mut config)
-        .and_then(|_| crate::cli::run::choose_proxy(path, &mut config))
-        .map_err(|failure| failure.message)
+    crate::run::choose_lab(path, &mut config)?;
+    crate::run::choose_proxy(path, &mut config)
 }
 
 #[cfg(not(feature = "live"))]

@@ -14,12 +14,14 @@ use crate::cli::scenario::read_scenario;
 use crate::cli::team::Team;
 use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Header, Writer};
-use crate::model::Value;
 use crate::report::{Json, Render, Style, Text};
-use crate::run::{DriveError, RunDirectory, drive};
+use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, beside, drive, open};
 use crate::store::{self, STORES};
-use crate::target::{Target, TargetError};
+use crate::target::TargetError;
 use crate::workload::{Scenario, TargetChoice, Workload};
+
+/// Where runs leave their directories.
+pub(crate) const RUNS: &str = "histories/runs";
 
 pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let workload = read_workload(&args.workload, &overrides(args)?, args.control)?;
@@ -36,25 +38,14 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let directory = directory(args, &workload, seed)?;
     // From here on Ctrl-C ends the run in order: a target that is half set up is taken down.
     let broken = directory.path().to_owned();
-    let stop = interrupt::flag(move || quit(&broken));
-    let (mut target, description) =
-        open_target(args, &workload, seed, team.run_name(), directory.path())?;
+    let stop = interrupt::flag(move || quit(std::slice::from_ref(&broken)));
+    let terms = Terms { run_name: team.run_name(), owned: owned(args) };
+    let opened =
+        open(&args.workload, &workload, seed, directory.path(), terms).map_err(unopened)?;
+    let Opened { mut target, header } = opened;
+    let header = team.header(header);
     let nodes = target.nodes().to_vec();
 
-    let simulated = matches!(workload.target, TargetChoice::Store(_));
-    let header = Header {
-        format: 1,
-        tool: concat!("rashomon ", env!("CARGO_PKG_VERSION")).to_owned(),
-        workload: Some(workload.name.clone()),
-        seed: Some(seed),
-        target: Some(description),
-        nodes: nodes.iter().map(ToString::to_string).collect(),
-        timeless: false,
-        // A simulated run is the same whenever it is run.
-        started: (!simulated).then(started),
-        expect: workload.expect.clone(),
-        ..team.header()
-    };
     let unwritable = |error: io::Error| {
         Failure::target(format!("failed to write into {}: {error}", directory.path().display()))
     };
@@ -177,177 +168,20 @@ fn drawn_seed() -> u64 {
     u64::from(now.subsec_nanos()) ^ (now.as_secs() << 20) & 0xffff_ffff
 }
 
-fn started() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    rfc3339(seconds)
-}
-
-/// A time in seconds since 1970 as RFC 3339 writes it (civil-from-days, H. Hinnant).
-fn rfc3339(seconds: u64) -> String {
-    let (days, second) = ((seconds / 86_400) as i64, seconds % 86_400);
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 fn directory(args: &RunArgs, workload: &Workload, seed: u64) -> Result<RunDirectory, Failure> {
     let directory = match &args.out {
         Some(path) => RunDirectory::at(path),
-        None => RunDirectory::fresh(Path::new("histories/runs"), &workload.name, seed),
+        None => RunDirectory::fresh(Path::new(RUNS), &workload.name, seed),
     };
     directory.map_err(|error| {
         Failure::bad_input(format!("failed to make a directory for the run: {error}"))
     })
 }
 
-/// The target of a workload, ready to be driven, and what the history's header says of it.
-fn open_target(
-    args: &RunArgs,
-    workload: &Workload,
-    seed: u64,
-    run_name: Option<String>,
-    directory: &Path,
-) -> Result<(Box<dyn Target>, Value), Failure> {
-    match &workload.target {
-        TargetChoice::Store(choice) => {
-            let target = store::build(&choice.name, &choice.options, seed).map_err(|error| {
-                Failure::bad_input(
-                    workload.option_diagnostic(error.option.as_deref(), &error.message),
-                )
-            })?;
-            let store = [(Value::text("store"), Value::text(&choice.name))];
-            let options =
-                choice.options.iter().map(|(key, value)| (Value::text(key), value.clone()));
-            let description = Value::Map(store.into_iter().chain(options).collect());
-            Ok((target, description))
-        }
-        TargetChoice::File { path, .. } => {
-            let path = beside(&args.workload, Path::new(path));
-            open_live(&path, args, workload, run_name, directory)
-        }
-    }
-}
-
-/// A target file is looked for where it is named, else beside the workload.
-pub(crate) fn beside(workload: &Path, target: &Path) -> PathBuf {
-    let sibling = workload.parent().map(|folder| folder.join(target));
-    match sibling {
-        Some(sibling) if !target.exists() && sibling.exists() => sibling,
-        _ => target.to_owned(),
-    }
-}
-
-#[cfg(feature = "live")]
-fn open_live(
-    path: &Path,
-    args: &RunArgs,
-    workload: &Workload,
-    run_name: Option<String>,
-    directory: &Path,
-) -> Result<(Box<dyn Target>, Value), Failure> {
-    let (mut config, choice) = read_target(path, workload)?;
-    may_be_broken(&config, args)?;
-    config.run = run_name;
-    let (target, config) = match choice {
-        Some(choice) => crate::lab::open(config, &choice, directory),
-        None => crate::road::open(config, directory),
-    }
-    .map_err(|error| failed(&error.into()))?;
-    Ok((target, config.description()))
-}
-
-/// A target file with what its lab, road or proxy adds to it. It has all that the workload asks for.
-#[cfg(feature = "live")]
-pub(crate) fn read_target(
-    path: &Path,
-    workload: &Workload,
-) -> Result<(crate::target::TargetConfig, Option<crate::target::LabChoice>), Failure> {
-    let name = path.display().to_string();
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::bad_input(format!("failed to read {name}: {error}")))?;
-    let mut config =
-        crate::target::TargetConfig::parse(&name, &text).map_err(Failure::bad_input)?;
-    let mut choice = choose_lab(path, &mut config)?;
-    if let Some(choice) = choice.as_mut().filter(|_| workload.injects("packet")) {
-        // A bridge only cuts.
-        choice.network.get_or_insert(crate::target::Network::Switch);
-    }
-    choose_proxy(path, &mut config)?;
-    let nodes: Vec<_> = config.nodes().map(|(node, _)| node).collect();
-    let faults: Vec<&str> = config.faults().collect();
-    let operations: Vec<&str> = config.functions().map(crate::model::Function::name).collect();
-    let lacking = workload.check_target(&nodes, &faults, &operations);
-    if !lacking.is_empty() {
-        return Err(Failure::bad_input(lines(&lacking)));
-    }
-    Ok((config, choice))
-}
-
-/// What is not there to be thrown away is not touched without a word.
-#[cfg(feature = "live")]
-fn may_be_broken(config: &crate::target::TargetConfig, args: &RunArgs) -> Result<(), Failure> {
-    if config.disposable || config.lab.is_some() || args.i_own_this_cluster {
-        return Ok(());
-    }
-    let nodes: Vec<String> =
-        config.nodes().map(|(name, address)| format!("{name} at {address}")).collect();
-    Err(Failure::bad_input(format!(
-        "a run writes to {} and breaks it: {}. Its target file does not say that it may be lost; write \
-         `disposable = true` there if so, or say --i-own-this-cluster",
-        config.name,
-        nodes.join(", ")
-    )))
-}
-
-/// The lab of a target file, or its road. A definition is looked for where it is named, else beside the file.
-#[cfg(feature = "live")]
-pub(crate) fn choose_lab(
-    path: &Path,
-    config: &mut crate::target::TargetConfig,
-) -> Result<Option<crate::target::LabChoice>, Failure> {
-    let Some(mut choice) = config.lab.as_ref().map(|lab| lab.get_ref().clone()) else {
-        crate::road::choose(config);
-        return Ok(None);
-    };
-    if crate::lab::Definition::is_path(&choice.store) {
-        choice.store = beside(path, Path::new(&choice.store)).display().to_string();
-    }
-    crate::lab::choose(config, &choice)
-        .map_err(|why| Failure::bad_input(format!("{}: {why}", path.display())))?;
-    Ok(Some(choice))
-}
-
-/// The proxy of a target file. Its file is looked for beside that.
-#[cfg(feature = "live")]
-pub(crate) fn choose_proxy(
-    path: &Path,
-    config: &mut crate::target::TargetConfig,
-) -> Result<(), Failure> {
-    let Some(choice) = config.proxy.as_ref().map(|proxy| proxy.get_ref().clone()) else {
-        return Ok(());
-    };
-    let wrong = |why| Failure::bad_input(format!("{}: {why}", path.display()));
-    if config.lab.is_some() || config.road.is_some() {
-        let why = "the network is cut by one means: leave out [proxy], or [lab] and [road]";
-        return Err(wrong(why.to_owned()));
-    }
-    let file = beside(path, Path::new(&choice.file));
-    crate::proxy::furnish(config, &choice, &file).map_err(wrong)
-}
-
 /// A run on a lab needs root. Who is not takes the place of it in namespaces of its own; that starts
 /// the program anew, so it is done before anything else.
 #[cfg(feature = "live")]
-fn may_have_a_lab(file: &Path, workload: &Workload) -> Result<(), Failure> {
+pub(crate) fn may_have_a_lab(file: &Path, workload: &Workload) -> Result<(), Failure> {
     let TargetChoice::File { path, .. } = &workload.target else { return Ok(()) };
     let path = beside(file, Path::new(path)).display().to_string();
     // What is wrong with the file is told by who opens it.
@@ -360,22 +194,26 @@ fn may_have_a_lab(file: &Path, workload: &Workload) -> Result<(), Failure> {
 }
 
 #[cfg(not(feature = "live"))]
-fn may_have_a_lab(_file: &Path, _workload: &Workload) -> Result<(), Failure> {
+pub(crate) fn may_have_a_lab(_file: &Path, _workload: &Workload) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether whoever typed this says that the cluster is theirs.
+#[cfg(feature = "live")]
+fn owned(args: &RunArgs) -> bool {
+    args.i_own_this_cluster
+}
+
 #[cfg(not(feature = "live"))]
-fn open_live(
-    path: &Path,
-    _args: &RunArgs,
-    _workload: &Workload,
-    _run_name: Option<String>,
-    _directory: &Path,
-) -> Result<(Box<dyn Target>, Value), Failure> {
-    Err(Failure::bad_input(format!(
-        "{}: this build has no live targets; build with the feature `live`",
-        path.display()
-    )))
+fn owned(_args: &RunArgs) -> bool {
+    false
+}
+
+pub(crate) fn unopened(error: OpenError) -> Failure {
+    match error {
+        OpenError::Input(why) => Failure::bad_input(why),
+        OpenError::Target(error) => failed(&error.into()),
+    }
 }
 
 fn failed(error: &DriveError) -> Failure {
@@ -386,20 +224,25 @@ fn failed(error: &DriveError) -> Failure {
     Failure { exit, message: error.to_string() }
 }
 
-/// The second Ctrl-C: heal and leave at once.
-fn quit(run: &Path) {
+/// The second Ctrl-C: heal what these runs have broken and leave at once.
+pub(crate) fn quit(runs: &[PathBuf]) {
     #[cfg(feature = "live")]
     {
-        let faults = run.join(crate::target::FAULT_JOURNAL);
-        let healed = if faults.exists() { crate::target::heal(&faults).err() } else { None };
-        let down = crate::lab::heal(run).err();
-        let wrong = [healed.map(|error| error.to_string()), down.map(|error| error.to_string())];
-        if wrong.iter().any(Option::is_some) {
-            wrong.iter().flatten().for_each(|error| complain(&format!("error: {error}")));
+        let mut wrong = Vec::new();
+        for run in runs {
+            let faults = run.join(crate::target::FAULT_JOURNAL);
+            let healed = if faults.exists() { crate::target::heal(&faults).err() } else { None };
+            wrong.extend(healed.map(|error| error.to_string()));
+            wrong.extend(crate::lab::heal(run).err().map(|error| error.to_string()));
+        }
+        if !wrong.is_empty() {
+            for error in &wrong {
+                complain(&format!("error: {error}"));
+            }
             std::process::exit(i32::from(Exit::Unhealed as u8));
         }
     }
-    let _ = run;
+    let _ = runs;
     std::process::exit(i32::from(Exit::Interrupted as u8));
 }
 
@@ -419,17 +262,4 @@ fn reproduction(args: &RunArgs, seed: u64) -> String {
     }
     command.extend(args.judge.typed());
     command.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rfc3339;
-
-    #[test]
-    fn dates_are_right() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(rfc3339(1_795_219_200), "2026-11-21T00:00:00Z");
-    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -11,13 +12,14 @@ use crate::check::{Figure, Status};
 use crate::cli::args::SurveyArgs;
 use crate::cli::check::printed;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::run::{pairs, read_workload};
+use crate::cli::interrupt;
+use crate::cli::run::{RUNS, may_have_a_lab, pairs, quit, read_workload};
 use crate::cli::scenario::{SCENARIOS, read_scenario, scenario_files};
 use crate::cli::terminal::Terminal;
 use crate::model::did_you_mean;
 use crate::report::{MatrixHtml, MatrixJson, MatrixText};
-use crate::run::{Knob, Seeds, runs, survey as run_survey, sweep as run_sweep};
-use crate::workload::{Row, Scenario};
+use crate::run::{Knob, Live, RunDirectory, Seeds, runs, survey as run_survey, sweep as run_sweep};
+use crate::workload::{Row, Scenario, TargetChoice};
 
 /// The rows of the demonstration: the smallest selection that shows every failure by name.
 const DEMONSTRATION: [u16; 19] =
@@ -37,8 +39,9 @@ pub(crate) fn survey(args: &SurveyArgs, terminal: &Terminal) -> Result<Exit, Fai
         finding: args.seeds.map(NonZeroU32::get),
         control: args.control_seeds.get(),
     };
+    let live = live(args, &scenarios)?;
     let bar = bar(runs(&scenarios, seeds), terminal);
-    let matrix = run_survey(&scenarios, seeds, &|| bar.inc(1));
+    let matrix = run_survey(&scenarios, seeds, live.as_ref(), &|| bar.inc(1));
     bar.finish_and_clear();
     let mut out = BufWriter::new(io::stdout().lock());
     let shown = if args.json {
@@ -49,11 +52,42 @@ pub(crate) fn survey(args: &SurveyArgs, terminal: &Terminal) -> Result<Exit, Fai
     };
     printed(shown.and_then(|()| out.flush()))?;
     save(args, &|out| MatrixHtml.render(&matrix, out))?;
+    if live.is_some_and(|live| live.stop.load(Ordering::Relaxed)) {
+        return Ok(Exit::Interrupted);
+    }
     Ok(match matrix.status() {
         Status::Valid => Exit::Holds,
+        Status::Unknown if matrix.undriven() > 0 => Exit::Target,
         Status::Unknown => Exit::Undecided,
         Status::Invalid => Exit::Violated,
     })
+}
+
+/// How those of live targets are run, if there are any. From then on Ctrl-C ends their runs in order, and
+/// what was found until then is printed.
+fn live(args: &SurveyArgs, scenarios: &[(String, Scenario)]) -> Result<Option<Live>, Failure> {
+    let workloads = scenarios.iter().flat_map(|(file, scenario)| {
+        let controls = scenario.controls.iter().map(|control| &control.workload);
+        controls.chain([&scenario.finding]).map(move |workload| (file, workload))
+    });
+    let mut on_live = workloads
+        .filter(|(_, workload)| matches!(workload.target, TargetChoice::File { .. }))
+        .peekable();
+    if on_live.peek().is_none() {
+        return Ok(None);
+    }
+    for (file, workload) in on_live {
+        may_have_a_lab(Path::new(file), workload)?;
+    }
+    let directory = RunDirectory::fresh(Path::new(RUNS), "survey", args.first_seed)
+        .map_err(|error| Failure::bad_input(format!("failed to make a directory: {error}")))?;
+    let directory = directory.path().to_owned();
+    let runs = directory.clone();
+    let stop = interrupt::flag(move || {
+        let runs = fs::read_dir(&runs).into_iter().flatten().flatten();
+        quit(&runs.map(|run| run.path()).collect::<Vec<_>>());
+    });
+    Ok(Some(Live { at_a_time: args.jobs.get(), directory, stop }))
 }
 
 /// The scenarios that were asked for, in the order of the catalogue.

@@ -37,8 +37,8 @@ impl Team {
         None
     }
 
-    pub(crate) fn header(&self) -> Header {
-        Header::default()
+    pub(crate) fn header(&self, header: Header) -> Header {
+        header
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "as with live targets")]
@@ -94,16 +94,14 @@ impl Team {
         }
     }
 
-    /// What a history says of the machine. Until the run is over, nothing is known of its clock.
-    pub(crate) fn header(&self) -> Header {
+    /// The header of a history, with what it says of the machine. Until the run is over, nothing is known
+    /// of its clock.
+    pub(crate) fn header(&self, header: Header) -> Header {
         if let Met::Alone = self.met {
-            return Header::default();
+            return header;
         }
-        Header {
-            worker: Some(format!("{}/{}", self.own.number(), self.own.of())),
-            clock_error_ns: Some(u64::MAX),
-            ..Header::default()
-        }
+        let worker = format!("{}/{}", self.own.number(), self.own.of());
+        Header { worker: Some(worker), clock_error_ns: Some(u64::MAX), ..header }
     }
 
     /// Waits until all are ready. When it comes back the run begins.

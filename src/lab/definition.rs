@@ -99,7 +99,7 @@ pub struct Definition {
     pub ready: Spanned<String>,
     /// Run on every node in order when all are ready.
     pub finish: Option<Spanned<String>>,
-    /// Ends well if the node is the primary, as far as it knows.
+    /// Ends well if the node is the primary, as far as it knows; what it prints may be its term.
     pub primary: Option<Spanned<String>>,
     /// Makes the node the primary; the fault `promote`.
     pub promote: Option<Spanned<String>>,

@@ -36,7 +36,7 @@ undo() {
       start && started
       ;;
     pause) [ -n "$(in_force pause node)" ] || signal -CONT ;;
-    partition) join "$fault" && is_cut ;;
+    partition) join "$fault" ;;
     packet) packet ;;
     skew) skew ;;
     throttle) throttle ;;
@@ -298,12 +298,13 @@ skew_shows() {
 
 # --- cgroups ----------------------------------------------------------------------------------------
 
-# The cgroup of the node for a controller, in either layout.
+# The cgroup of the node for a controller, in either layout. Its name is not that of the namespace: a lab
+# without root may have the number of another.
 cgroup() {
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    echo "/sys/fs/cgroup/rashomon-$namespace"
+    echo "/sys/fs/cgroup/rashomon-${lab##*/}-$node"
   else
-    echo "/sys/fs/cgroup/$1/rashomon-$namespace"
+    echo "/sys/fs/cgroup/$1/rashomon-${lab##*/}-$node"
   fi
 }
 

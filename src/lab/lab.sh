@@ -120,7 +120,6 @@ cut() {
   [ $# != 0 ] || return 0
   printf '%s\n' "$@" >"$lab/cuts/$id"
   if [ "$link" = switch ]; then rules || return 1; else cut_bridge "$id" "$@" || return 1; fi
-  is_cut
 }
 
 cut_bridge() {
@@ -191,7 +190,7 @@ case $action in
   kill) be "$1" && kill_all ;;
   pause) be "$1" && signal -STOP ;;
   resume) be "$1" && signal -CONT ;;
-  cut) locked && cut "$@" ;;
+  cut) locked && cut "$@" && is_cut ;;
   join) locked && join "$1" ;;
   reach) reach ;;
   inject) locked && inject "$1" ;;

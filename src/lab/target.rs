@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::lab::definition::Definition;
@@ -109,10 +110,13 @@ fn is_as_asked(lab: &Lab, definition: &Definition, choice: &LabChoice) -> Result
     Ok(())
 }
 
-/// What no other lab is called. Process ids are small and used again where they are counted anew.
+/// What no other lab is called. Process ids are small and used again where they are counted anew; one
+/// process may have several labs at a time.
 fn nobody_elses() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{}-{:x}", std::process::id(), now.as_millis() & 0xffff_ffff)
+    format!("{}-{:x}-{number}", std::process::id(), now.as_millis() & 0xffff_ffff)
 }
 
 /// Takes down the lab of a run that was killed; whether there was one. Its faults come first.
@@ -176,7 +180,8 @@ fn furniture(
     let undo = |action: &str| format!("[ ! -e '{script}' ] || bash '{script}' {action}");
     let fault = |name| {
         let (inject, undo) = (act(&format!("inject {name}")), undo(&format!("undo {name}")));
-        Furnished::new(name, inject, undo).probed(act(&format!("probe {name}")))
+        let probe = format!("[ -e '{script}' ] && bash '{script}' probe {name}");
+        Furnished::new(name, inject, undo).probed(probe)
     };
     let mut faults: Vec<_> = FAULTS.into_iter().map(fault).collect();
     if promotes {

@@ -3,6 +3,7 @@
 //! Invariant: `model` does no I/O and depends on nothing but serde and the standard library.
 
 mod action;
+mod date;
 mod event;
 mod fault;
 mod function;
@@ -13,6 +14,7 @@ mod time;
 mod value;
 
 pub use action::{Action, Invocation};
+pub use date::rfc3339;
 pub use event::{ClientEvent, Event, FaultEvent, Kind, Process, What};
 pub use fault::{Channel, Cut, Fault, FaultId, Lost, NodeFault, Packet, Skew};
 pub use function::Function;

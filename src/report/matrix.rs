@@ -2,6 +2,7 @@
 //! remedies.
 
 use crate::check::{Figure, Property, Status};
+use crate::report::{counted, grouped};
 
 /// What a survey found.
 #[derive(Clone, Debug)]
@@ -34,8 +35,10 @@ pub struct Outcome {
     pub command: String,
     /// The first seed that it was run on.
     pub first_seed: u64,
-    /// It was run on so many seeds.
+    /// It was run on so many seeds; of a live target, so many runs came to an end.
     pub seeds: u32,
+    /// What is known of runs of a live target only.
+    pub live: Option<LiveRuns>,
     /// As expected, undecided, or not as expected.
     pub status: Status,
     /// Why it is not as expected.
@@ -51,6 +54,20 @@ pub struct Outcome {
     /// The strongest models that the run of the first seed that shows a violation, else of the first
     /// seed, is consistent with.
     pub strongest: Vec<Property>,
+}
+
+/// Runs of a live target, of which no two are the same, on any machine.
+#[derive(Clone, Debug)]
+pub struct LiveRuns {
+    /// Runs besides that could not be set up, driven or taken down.
+    pub undriven: u32,
+    /// How many operations a run had.
+    pub operations: Option<Spread>,
+    /// How many seconds a run took, from the first command that sets the target up to the last one
+    /// that takes it down, and the check.
+    pub seconds: Option<Spread>,
+    /// The history of the first run that shows a violation, else of the first run.
+    pub history: Option<String>,
 }
 
 /// On how many seeds a property was violated.
@@ -101,6 +118,43 @@ impl Spread {
     }
 }
 
+impl Outcome {
+    /// What it was run on: `20 seeds`, or `20 runs` of a live target.
+    pub(super) fn runs(&self) -> String {
+        let noun = if self.live.is_some() { "run" } else { "seed" };
+        format!("{} {noun}{}", self.seeds, if self.seeds == 1 { "" } else { "s" })
+    }
+
+    /// The command that shows the run of a seed: of a live target, the history that is left of it.
+    pub(super) fn shown_by(&self, seed: u64) -> String {
+        match self.live.as_ref().map(|live| &live.history) {
+            Some(Some(history)) => format!("rashomon check {history}"),
+            _ => format!("{} --seed {seed}", self.command),
+        }
+    }
+}
+
+impl LiveRuns {
+    /// `1,019 operations (514 to 1,580) and 17 s (16 s to 19 s) a run`, and what there was not.
+    pub(super) fn show(&self) -> String {
+        let show = |spread: Spread, unit: &str| {
+            let [min, median, max] =
+                [spread.min, spread.median, spread.max].map(|value| grouped(value.round() as u64));
+            if min == max {
+                format!("{median} {unit}")
+            } else {
+                format!("{median} {unit} ({min} to {max})")
+            }
+        };
+        let took = self.operations.zip(self.seconds).map(|(operations, seconds)| {
+            format!("{} and {} a run", show(operations, "operations"), show(seconds, "s"))
+        });
+        let undriven =
+            (self.undriven > 0).then(|| format!("{} failed", counted(self.undriven.into(), "run")));
+        took.into_iter().chain(undriven).collect::<Vec<_>>().join(" · ")
+    }
+}
+
 impl MatrixRow {
     /// The worst of the failure and its remedies.
     pub fn status(&self) -> Status {
@@ -110,6 +164,12 @@ impl MatrixRow {
 }
 
 impl Matrix {
+    /// How many runs of live targets could not be driven.
+    pub fn undriven(&self) -> u32 {
+        let outcomes = self.rows.iter().flat_map(|row| row.controls.iter().chain([&row.finding]));
+        outcomes.filter_map(|outcome| outcome.live.as_ref()).map(|live| live.undriven).sum()
+    }
+
     /// The worst of all rows.
     pub fn status(&self) -> Status {
         self.rows.iter().map(MatrixRow::status).max().unwrap_or(Status::Unknown)

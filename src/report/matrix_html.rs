@@ -69,11 +69,11 @@ fn outcome(outcome: &Outcome) -> String {
     }
     for tally in &outcome.asked {
         let (id, name) = (tally.property.id(), tally.property.name());
-        let (violated, seeds) = (tally.violated, outcome.seeds);
+        let (violated, seeds) = (tally.violated, outcome.runs());
         let first = tally.first.map_or_else(String::new, |first| format!(", first seed {first}"));
         let said = match violated {
-            0 => format!("violated on none of {seeds} seeds"),
-            _ => format!("violated on {violated} of {seeds} seeds{first}"),
+            0 => format!("violated on none of {seeds}"),
+            _ => format!("violated on {violated} of {seeds}{first}"),
         };
         let _ = write!(text, "<span class=\"{class}\" title=\"{name}\">{id}</span> {said}<br>");
         if let Some(story) = &tally.story {
@@ -97,11 +97,14 @@ fn outcome(outcome: &Outcome) -> String {
             xml(figure.about())
         );
     }
+    if let Some(live) = &outcome.live {
+        let _ = write!(text, "<span class=\"dim\">{}</span><br>", live.show());
+    }
     for reason in &outcome.reasons {
         let _ = write!(text, "<span class=\"{class}\">{}</span><br>", xml(reason));
     }
     let seed = outcome.asked.iter().filter_map(|tally| tally.first).min().unwrap_or(1);
-    let _ = write!(text, "<code class=\"dim\">{} --seed {seed}</code>", xml(&outcome.command));
+    let _ = write!(text, "<code class=\"dim\">{}</code>", xml(&outcome.shown_by(seed)));
     text
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value as Tree, json};
 
 use crate::check::{Figure, Property, Status};
 use crate::report::escape;
-use crate::report::matrix::{Matrix, MatrixRow, Outcome, Spread, Tally};
+use crate::report::matrix::{LiveRuns, Matrix, MatrixRow, Outcome, Spread, Tally};
 
 /// The matrix as one JSON object, keys always in the same order. Times are nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,8 +64,22 @@ pub(super) fn outcome(outcome: &Outcome) -> Tree {
         "besides": besides.collect::<Tree>(),
         "progress": outcome.progress,
         "figures": outcome.figures.iter().map(figure).collect::<Tree>(),
+        "live": outcome.live.as_ref().map(live),
         "strongest": outcome.strongest.iter().map(|one| one.word()).collect::<Tree>(),
     })
+}
+
+fn live(live: &LiveRuns) -> Tree {
+    json!({
+        "undriven": live.undriven,
+        "operations": live.operations.map(spread),
+        "seconds": live.seconds.map(spread),
+        "history": live.history,
+    })
+}
+
+fn spread(spread: Spread) -> Tree {
+    json!({ "min": spread.min, "median": spread.median, "max": spread.max })
 }
 
 fn tally(tally: &Tally) -> Tree {

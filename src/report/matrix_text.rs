@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use crate::check::Status;
 use crate::report::Style;
 use crate::report::escape::{plain, wrapped};
-use crate::report::matrix::{Matrix, MatrixRow, Outcome, Tally, measured};
+use crate::report::matrix::{LiveRuns, Matrix, MatrixRow, Outcome, Tally, measured};
 
 const WIDTH: usize = 96;
 const INDENT: &str = "        ";
@@ -70,6 +70,7 @@ impl MatrixText {
             let figures = outcome.figures.iter().map(|(figure, spread)| measured(*figure, *spread));
             notes.push(figures.collect::<Vec<_>>().join(" · "));
         }
+        notes.extend(outcome.live.as_ref().map(LiveRuns::show).filter(|note| !note.is_empty()));
         if self.stories && !is_control {
             notes.extend(outcome.asked.iter().filter_map(story));
             if !outcome.strongest.is_empty() {
@@ -85,7 +86,7 @@ impl MatrixText {
                 .filter_map(|tally| tally.first)
                 .min()
                 .unwrap_or(outcome.first_seed);
-            notes.push(format!("{} --seed {seed}", outcome.command));
+            notes.push(outcome.shown_by(seed));
         }
         for note in notes {
             for line in wrapped(&plain(&note), WIDTH - INDENT.len() - 2) {
@@ -97,14 +98,16 @@ impl MatrixText {
 }
 
 fn finding(outcome: &Outcome) -> String {
-    let seeds = outcome.seeds;
+    let seeds = outcome.runs();
     let found = |tally: &Tally| {
         let (id, violated) = (tally.property.id(), tally.violated);
-        let first = tally.first.map_or_else(String::new, |first| format!(", first seed {first}"));
-        format!("{id} on {violated} of {seeds} seeds{first}")
+        match tally.first.filter(|_| outcome.live.is_none()) {
+            Some(first) => format!("{id} on {violated} of {seeds}, first seed {first}"),
+            None => format!("{id} on {violated} of {seeds}"),
+        }
     };
     match outcome.asked.as_slice() {
-        [] => format!("measured on {seeds} seeds"),
+        [] => format!("measured on {seeds}"),
         asked => format!("violates {}", asked.iter().map(found).collect::<Vec<_>>().join("; ")),
     }
 }
@@ -115,12 +118,15 @@ fn control(outcome: &Outcome) -> String {
         || "no progress".to_owned(),
         |progress| format!("progress {:.1} % at least", progress * 100.0),
     );
-    let (title, seeds) = (&outcome.title, outcome.seeds);
+    let (title, seeds) = (&outcome.title, outcome.runs());
     let violated = outcome.asked.iter().map(|tally| tally.violated).max().unwrap_or(0);
     let silent = match (ids.is_empty(), violated) {
         (true, _) => String::new(),
-        (false, 0) => format!("{} silent on {seeds} seeds, ", ids.join(", ")),
-        (false, _) => format!("{} not silent on {seeds} seeds, ", ids.join(", ")),
+        (false, many) if outcome.live.is_some() => {
+            format!("{} broken in {many} of {seeds}, ", ids.join(", "))
+        }
+        (false, 0) => format!("{} silent on {seeds}, ", ids.join(", ")),
+        (false, _) => format!("{} not silent on {seeds}, ", ids.join(", ")),
     };
     format!("{title}: {silent}{progress}")
 }

@@ -35,7 +35,7 @@ pub use html::Html;
 pub use json::Json;
 pub use junit::Junit;
 pub use markdown::Markdown;
-pub use matrix::{Matrix, MatrixRow, Outcome, Spread, Story, Tally};
+pub use matrix::{LiveRuns, Matrix, MatrixRow, Outcome, Spread, Story, Tally};
 pub use matrix_html::MatrixHtml;
 pub use matrix_json::MatrixJson;
 pub use matrix_text::MatrixText;

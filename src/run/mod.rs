@@ -5,6 +5,7 @@
 mod drive;
 mod excerpt;
 mod journal;
+mod open;
 mod parallel;
 mod save;
 #[cfg(feature = "live")]
@@ -19,11 +20,14 @@ mod workers;
 pub use drive::{DriveError, Driven, drive};
 pub use excerpt::excerpt;
 pub use journal::Journal;
+pub use open::{OpenError, Opened, Terms, beside, open};
+#[cfg(feature = "live")]
+pub use open::{choose_lab, choose_proxy, read_target};
 pub use save::RunDirectory;
 #[cfg(feature = "live")]
 pub use serve::serve;
 pub use shrink::{Shrunk, shrink};
-pub use survey::{Seeds, runs, survey};
+pub use survey::{Live, Seeds, runs, survey};
 pub use sweep::{Knob, sweep};
 pub use trial::Trial;
 #[cfg(feature = "live")]

@@ -1,4 +1,4 @@
-//! Independent work on all cores, with results in the order of the work.
+//! Independent work, some of it at a time, with results in the order of the work.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,12 +6,21 @@ use std::thread;
 
 use rayon::ThreadPoolBuilder;
 
-/// Does every job, some at a time, and returns the results in the order of the jobs, whoever did them.
+/// How many jobs may be done at a time on this machine, each on a core of its own.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Does every job, so many at a time, and returns the results in the order of the jobs, whoever did them.
 ///
 /// Every worker has a pool of one thread to itself: what the checkers would share out among all cores
 /// stays with the job. In one pool for all, a worker that waits for a part of its job would begin
 /// another job on top of it.
-pub(super) fn in_order<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
+pub(super) fn in_order<J: Sync, R: Send>(
+    jobs: &[J],
+    at_a_time: usize,
+    work: impl Fn(&J) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(jobs.len()));
     let worker = || {
@@ -22,9 +31,8 @@ pub(super) fn in_order<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sy
             done.lock().expect("no worker panics while it holds the lock").push((at, result));
         }
     };
-    let cores = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
     thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..at_a_time.min(jobs.len()) {
             scope.spawn(|| match ThreadPoolBuilder::new().num_threads(1).build() {
                 Ok(pool) => pool.install(worker),
                 Err(_) => worker(),
@@ -44,7 +52,7 @@ mod tests {
     fn results_are_in_the_order_of_the_jobs() {
         let jobs: Vec<u64> = (0..1000).collect();
         let squares: Vec<u64> = jobs.iter().map(|job| job * job).collect();
-        assert_eq!(in_order(&jobs, |job| job * job), squares);
-        assert!(in_order(&[] as &[u64], |job| *job).is_empty());
+        assert_eq!(in_order(&jobs, cores(), |job| job * job), squares);
+        assert!(in_order(&[] as &[u64], 2, |job| *job).is_empty());
     }
 }

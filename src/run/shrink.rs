@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use crate::check::{Property, Status};
 use crate::model::Nanos;
 use crate::run::Trial;
-use crate::run::parallel::in_order;
+use crate::run::parallel::{cores, in_order};
 use crate::workload::{Workload, parse_duration, written};
 
 /// What is left of a workload.
@@ -90,7 +90,7 @@ impl Search<'_> {
         // The seed at hand is the likeliest; only then the others, all at once.
         for seeds in [&seeds[..1], &seeds[1..]] {
             self.found.runs += seeds.len() as u64;
-            let trials = in_order(seeds, |seed| (*seed, Trial::run(&workload, *seed)));
+            let trials = in_order(seeds, cores(), |seed| (*seed, Trial::run(&workload, *seed)));
             let shows = |trial: &Trial| {
                 trial.status(self.property) == Status::Invalid && trial.history.len() <= longest
             };

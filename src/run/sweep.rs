@@ -72,7 +72,7 @@ pub fn sweep(
             (set, (file.to_owned(), scenario))
         })
         .unzip();
-    let matrix = survey(&scenarios, Seeds { first: 1, finding: seeds, control: 0 }, done);
+    let matrix = survey(&scenarios, Seeds { first: 1, finding: seeds, control: 0 }, None, done);
     let points = settings.into_iter().zip(matrix.rows).map(|(set, row)| CurvePoint {
         values: set.into_iter().map(|(_, value)| value).collect(),
         outcome: row.finding,

@@ -1,12 +1,14 @@
-//! One run of an embedded store in memory, judged.
+//! One run, judged: of an embedded store in memory, or of a live target.
 
 use std::collections::BTreeMap;
+use std::io::BufWriter;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::check::{Assessment, Assumption, Expected, Limits, Metrics, Status, assess, measure};
-use crate::history::{Header, History};
+use crate::history::{Header, History, Writer};
 use crate::model::Value;
-use crate::run::drive;
+use crate::run::{Opened, RunDirectory, Terms, drive, open};
 use crate::store::{self, STORES};
 use crate::workload::{StoreOptions, TargetChoice, Workload};
 
@@ -49,7 +51,38 @@ impl Trial {
         let never = AtomicBool::new(false);
         let driven = drive(&mut *target, &mut generator, &mut (), header, &never)
             .map_err(|error| format!("{}, seed {seed}: {error}", workload.name))?;
-        let history = driven.history;
+        Self::judge(workload, driven.history)
+    }
+
+    /// Runs the workload that is written in `file` on the live target that it names, once: what happens
+    /// does not follow from the seed. The history is kept in `directory`. `None` if it was interrupted.
+    ///
+    /// # Errors
+    /// Why the target could not be opened, driven or healed.
+    pub fn live(
+        file: &Path,
+        workload: &Workload,
+        seed: u64,
+        directory: &RunDirectory,
+        stop: &AtomicBool,
+    ) -> Result<Option<Self>, String> {
+        let opened = open(file, workload, seed, directory.path(), Terms::default());
+        let Opened { mut target, header } = opened.map_err(|error| error.to_string())?;
+        let unwritable =
+            |error| format!("failed to write {}: {error}", directory.history().display());
+        let history = BufWriter::new(directory.create_history().map_err(unwritable)?);
+        let mut journal = Writer::new(history, &header).map_err(unwritable)?;
+        let nodes = target.nodes().to_vec();
+        let mut generator = workload.generator(seed, &nodes);
+        let driven = drive(&mut *target, &mut generator, &mut journal, header, stop)
+            .map_err(|error| error.to_string())?;
+        if driven.interrupted {
+            return Ok(None);
+        }
+        Self::judge(workload, driven.history).map(Some)
+    }
+
+    fn judge(workload: &Workload, history: History) -> Result<Self, String> {
         let expected = Expected::from_names(&workload.expect)
             .map_err(|name| format!("{}: unknown property `{name}`", workload.name))?;
         let assume =

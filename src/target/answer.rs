@@ -94,13 +94,16 @@ pub(super) enum Decode {
     Base64,
     Integer,
     Json,
+    /// A list of what is kept side by side: each text is JSON in base64, a null is nothing.
+    Siblings,
     Text,
 }
 
-const DECODERS: [(&str, Decode); 4] = [
+const DECODERS: [(&str, Decode); 5] = [
     ("base64", Decode::Base64),
     ("integer", Decode::Integer),
     ("json", Decode::Json),
+    ("siblings", Decode::Siblings),
     ("text", Decode::Text),
 ];
 
@@ -119,6 +122,11 @@ impl Decode {
                 bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(Json::String)
             }
             (Self::Json, Json::String(text)) => serde_json::from_str(&text).ok(),
+            (Self::Siblings, Json::Array(items)) => {
+                let items = items.into_iter().filter(|item| !item.is_null());
+                let decoded = items.map(|item| Self::Json.apply(Self::Base64.apply(item)?));
+                decoded.collect::<Result<_, _>>().ok().map(Json::Array)
+            }
             (Self::Text, Json::String(text)) => Some(Json::String(text)),
             _ => None,
         };

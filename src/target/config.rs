@@ -67,6 +67,8 @@ pub struct TargetConfig {
     /// Headers of every request; `${env:NAME}` is filled in when the target is opened.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, Spanned<Template>>,
+    /// How every request is signed.
+    pub(super) sigv4: Option<Spanned<SignatureOptions>>,
     /// How a node says that it is ready.
     pub(super) ready: Option<Ready>,
     /// How a node says that it is the primary.
@@ -173,12 +175,38 @@ pub(super) struct HttpOperation {
     pub method: Method,
     pub path: Spanned<Template>,
     pub body: Option<Spanned<Template>>,
+    /// What has to be asked for first.
+    pub before: Option<Before>,
     /// What answers mean; the first rule that matches decides.
     pub answer: Vec<Spanned<Rule>>,
     /// Where the value that was read stands.
     pub value: Option<Reading>,
     /// Where the version stands that the store gave.
     pub version: Option<Pointer>,
+    /// The header that stands for what a get showed; a put that replaces it is sent with it.
+    pub context: Option<String>,
+}
+
+/// `[sigv4]`: AWS Signature Version 4 for a service of a region. Key and secret may be `${env:NAME}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignatureOptions {
+    pub service: String,
+    pub region: String,
+    pub key: Template,
+    pub secret: Template,
+}
+
+/// A request that goes before the one of an operation, of whose answer `${before:POINTER}` is a part.
+///
+/// Unless it is answered with a status of 2xx the operation is not sent, and is a `fail`: so it must do
+/// nothing that is judged.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Before {
+    pub method: Method,
+    pub path: Spanned<Template>,
+    pub body: Option<Spanned<Template>>,
 }
 
 /// How a node says that it is ready to be driven.
@@ -384,17 +412,27 @@ impl OperationName {
     fn may_use(self, placeholder: &Placeholder) -> bool {
         use Function as F;
         match (self, placeholder) {
-            (_, Placeholder::Key | Placeholder::Node | Placeholder::Run) => true,
-            (_, Placeholder::Environment(_))
-            | (Self::Final | Self::Delete | Self::Function(F::Read), _) => false,
+            (
+                _,
+                Placeholder::Key
+                | Placeholder::Node
+                | Placeholder::Run
+                // Whether a request goes before it is looked at elsewhere.
+                | Placeholder::Before(_),
+            ) => true,
+            (_, Placeholder::Environment(_)) | (Self::Final | Self::Delete | Self::Function(F::Read), _) => false,
             (Self::CasAbsent | Self::Function(F::Rmw), name) => *name == Placeholder::New,
             (Self::Function(F::Cas), name) => *name != Placeholder::Value,
             (Self::Function(_), name) => *name == Placeholder::Value,
         }
     }
 
+    fn reads(self) -> bool {
+        matches!(self, Self::Final | Self::Function(Function::Read | Function::Rmw | Function::Get))
+    }
+
     fn returns_a_value(self) -> bool {
-        matches!(self, Self::Final | Self::Function(Function::Read | Function::Rmw))
+        self.reads() || matches!(self, Self::Function(Function::Acquire | Function::NewId))
     }
 }
 
@@ -449,6 +487,7 @@ impl TargetConfig {
         let http = [
             ("headers", self.headers.values().next().map(Spanned::span)),
             ("operation", self.operation.values().next().map(|one| one.path.span())),
+            ("sigv4", self.sigv4.as_ref().map(Spanned::span)),
             ("primary", self.primary.as_ref().map(Spanned::span)),
         ];
         let own = [
@@ -488,38 +527,52 @@ impl TargetConfig {
         for sql in [&self.postgres, &self.mysql].into_iter().flatten() {
             sql.get_ref().validate().map_err(|message| (sql.span(), message))?;
         }
-        for header in self.headers.values() {
-            for placeholder in header.get_ref().placeholders() {
-                if !matches!(placeholder, Placeholder::Environment(_)) {
-                    let message = format!(
-                        "{} cannot stand in a header; expected ${{env:NAME}}",
-                        placeholder.written()
-                    );
-                    return Err((header.span(), message));
-                }
+        let headers = self.headers.values().map(|one| ("a header", one.span(), one.get_ref()));
+        let signed = self.sigv4.iter().flat_map(|one| {
+            let options = one.get_ref();
+            [&options.key, &options.secret].map(|template| ("[sigv4]", one.span(), template))
+        });
+        for (place, span, template) in headers.chain(signed) {
+            let is_of_run = |one: &&Placeholder| !matches!(one, Placeholder::Environment(_));
+            if let Some(placeholder) = template.placeholders().find(is_of_run) {
+                let written = placeholder.written();
+                let message = format!("{written} cannot stand in {place}; expected ${{env:NAME}}");
+                return Err((span, message));
             }
         }
         for (name, operation) in &self.operation {
-            for template in [Some(&operation.path), operation.body.as_ref()].into_iter().flatten() {
+            let before = operation.before.as_ref();
+            let first = before.map(|one| [Some(&one.path), one.body.as_ref()]).unwrap_or_default();
+            let own = [Some(&operation.path), operation.body.as_ref()];
+            let first = first.into_iter().flatten().map(|template| (template, false));
+            let own = own.into_iter().flatten().map(|template| (template, before.is_some()));
+            for (template, is_after) in first.chain(own) {
                 for placeholder in template.get_ref().placeholders() {
-                    if !name.may_use(placeholder) {
+                    let is_of_first = matches!(placeholder, Placeholder::Before(_));
+                    if !name.may_use(placeholder) || is_of_first && !is_after {
                         let message = format!("a {name} has no {}", placeholder.written());
                         return Err((template.span(), message));
                     }
                 }
             }
-            if !operation.path.get_ref().begins_with_slash() {
-                return Err((operation.path.span(), "a path begins with `/`".to_owned()));
+            let paths = before.map(|one| &one.path).into_iter().chain([&operation.path]);
+            let mut paths = paths.filter(|path| !path.get_ref().begins_with_slash());
+            if let Some(path) = paths.next() {
+                return Err((path.span(), "a path begins with `/`".to_owned()));
             }
             if name.returns_a_value() && operation.value.is_none() {
                 let message = format!("a {name} returns a value; expected `value = {{ … }}`");
                 return Err((operation.path.span(), message));
             }
             let absent = |rule: &&Spanned<Rule>| rule.get_ref().is == Verdict::Absent;
-            if let (false, Some(rule)) =
-                (name.returns_a_value(), operation.answer.iter().find(absent))
-            {
+            if let (false, Some(rule)) = (name.reads(), operation.answer.iter().find(absent)) {
                 return Err((rule.span(), format!("a {name} reads nothing that may be absent")));
+            }
+            let has_context =
+                matches!(name, OperationName::Function(Function::Get | Function::Put));
+            if operation.context.is_some() && !has_context {
+                let message = format!("a {name} has no context; only get and put have");
+                return Err((operation.path.span(), message));
             }
             validate_rules(&operation.answer)?;
         }

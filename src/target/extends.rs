@@ -1,7 +1,7 @@
 //! A target file that says only what differs from another one: `extends = "etcd.toml"`, a file beside it.
 //!
 //! Tables are laid over tables, entry by entry; any other value takes the place of the one below it. A
-//! file with a [lab] takes no nodes from the other one, and none of the commands that are made for them.
+//! file with a [lab] takes no nodes from one without, and none of the commands that are made for them.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub(super) fn table<'a>(
     // It is thought of as standing behind the file, so no place in it is one of the file.
     *below = " ".repeat(text.len()) + "\n" + &base;
     let mut base = parsed(below)?.into_inner();
-    if table.get_ref().contains_key("lab") {
+    if table.get_ref().contains_key("lab") && !base.contains_key("lab") {
         for part in OF_MACHINES {
             base.remove(part);
         }

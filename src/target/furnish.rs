@@ -1,10 +1,12 @@
 //! A target file whose nodes are those of a lab or are reached by a road, and what either adds to it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use toml::Spanned;
 
 use crate::target::config::{FaultCommands, Patience, TargetConfig};
@@ -137,25 +139,82 @@ impl TargetConfig {
     }
 }
 
-/// Asks the nodes in turn who leads, by a command that ends well on the primary. Where nobody says that
-/// it leads, the last who did is still believed to.
-pub(super) async fn ask_by_command(
-    command: &str,
-    nodes: &[Arc<str>],
-    cell: &Mutex<Option<Arc<str>>>,
-) {
-    for node in nodes {
-        let command = ShellCommand {
-            node: node.to_string(),
-            command: command.to_owned(),
-            variables: BTreeMap::from([("node".to_owned(), node.to_string())]),
-            timeout_ms: 3_000,
-        };
-        if command.run().await.is_ok() {
-            if let Ok(mut primary) = cell.lock() {
-                *primary = Some(node.clone());
-            }
-            return;
+/// Asks the nodes who leads, by a command that ends well on the primary and may print its term.
+pub(super) struct PrimaryCommand {
+    command: String,
+    nodes: Vec<Arc<str>>,
+    claims: Claims,
+}
+
+impl PrimaryCommand {
+    pub(super) fn new(command: &str, nodes: Vec<Arc<str>>) -> Self {
+        Self { command: command.to_owned(), nodes, claims: Claims::default() }
+    }
+
+    /// Asks all at once. Where nobody says that it leads, the last who did is still believed to.
+    pub(super) async fn ask(&mut self, cell: &Mutex<Option<Arc<str>>>) {
+        let mut asked = JoinSet::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let command = ShellCommand {
+                node: node.to_string(),
+                command: self.command.clone(),
+                variables: BTreeMap::from([("node".to_owned(), node.to_string())]),
+                timeout_ms: 3_000,
+            };
+            asked.spawn(async move {
+                let said = command.run().await.ok();
+                (at, said.map(|term| term.trim().parse().unwrap_or(0)))
+            });
         }
+        let mut terms = asked.join_all().await;
+        terms.sort_by_key(|(at, _)| *at);
+        let terms: Vec<Option<u64>> = terms.into_iter().map(|(_, term)| term).collect();
+        if let (Some(leader), Ok(mut primary)) = (self.claims.leader(&terms), cell.lock()) {
+            *primary = self.nodes.get(leader).cloned();
+        }
+    }
+}
+
+/// Since which question each node has said, without a break, that it leads.
+#[derive(Default)]
+struct Claims {
+    questions: u64,
+    since: BTreeMap<usize, u64>,
+}
+
+impl Claims {
+    /// The place of the leader: who claims the highest term; of equals, as a deposed node may be one, who
+    /// began to claim last; of those the first.
+    fn leader(&mut self, terms: &[Option<u64>]) -> Option<usize> {
+        self.questions += 1;
+        self.since.retain(|node, _| terms.get(*node).is_some_and(Option::is_some));
+        let claims = terms.iter().enumerate().filter_map(|(node, term)| Some((node, (*term)?)));
+        claims
+            .map(|(node, term)| {
+                let since = *self.since.entry(node).or_insert(self.questions);
+                (term, since, Reverse(node))
+            })
+            .max()
+            .map(|(.., Reverse(node))| node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_who_say_that_they_lead_the_newer_one_does() {
+        let mut claims = Claims::default();
+        assert_eq!(claims.leader(&[None, None]), None);
+        assert_eq!(claims.leader(&[Some(0), None]), Some(0));
+        // The second is promoted, and the first does not know.
+        assert_eq!(claims.leader(&[Some(0), Some(0)]), Some(1));
+        assert_eq!(claims.leader(&[Some(0), Some(0)]), Some(1));
+        // A term tells more than the order in which they were heard.
+        assert_eq!(claims.leader(&[Some(7), Some(6)]), Some(0));
+        assert_eq!(claims.leader(&[None, Some(6)]), Some(1));
+        let mut at_once = Claims::default();
+        assert_eq!(at_once.leader(&[Some(0), Some(0)]), Some(0));
     }
 }

@@ -20,20 +20,32 @@
 //! finds on a pooled connection that closed *before a byte of it was written* comes back whole and
 //! goes to a new connection. That request was never sent, so it is still sent once at most.
 
+//!
+//! # What takes more than one request
+//!
+//! - `before`: a request that goes first, for a lease, say; `${before:/ID}` is a part of its answer.
+//! - `context`: the header that comes with what a `get` showed. A `put` that replaces exactly that is sent
+//!   with it, whoever had read it; one that replaces what nobody was told is not sent.
+//! - `[sigv4]`: every request is signed as AWS wants it.
+
 #![expect(clippy::disallowed_methods, reason = "the time tells one run from another")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
+use serde_json::Value as Json;
 use toml::Spanned;
 
 use crate::model::{Function, Invocation, Mop, Op, Outcome, Process, Value};
 use crate::target::answer::{Rule, Verdict};
 use crate::target::client::{Answer, Answering, Client, unanswered};
-use crate::target::config::{self, HttpOperation, OperationName, PrimaryQuestion, TargetConfig};
+use crate::target::config::{
+    self, Before, HttpOperation, OperationName, PrimaryQuestion, TargetConfig,
+};
+use crate::target::sigv4::Signer;
 use crate::target::stores::{Adapter, Asking, Probe};
 use crate::target::template::{Placeholder, Template};
 
@@ -47,6 +59,9 @@ pub(super) struct HttpAdapter {
     headers: HeaderMap,
     /// What must not be shown: the values that came from the environment.
     secrets: Vec<String>,
+    signer: Option<Signer>,
+    /// By what a get of a key showed, the header that stands for it.
+    contexts: Mutex<BTreeMap<(String, String), HeaderValue>>,
     connect_timeout: Duration,
     /// What `${run}` stands for.
     run: String,
@@ -80,10 +95,9 @@ impl Adapter for HttpAdapter {
             let client = self.clone().connect(node)?;
             for key in keys {
                 let op = Op::read(key.clone());
-                let exchange = client.exchange(client.request(operation, &op)?).await;
-                let (status, body) =
-                    exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
-                match self.judge(operation, &op, status, &body).outcome {
+                let exchange = client.exchange(client.request(operation, &op, None)?).await;
+                let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
+                match self.judge(operation, &op, told.status, &told.body).outcome {
                     Outcome::Ok(_) => {}
                     Outcome::Fail(why) | Outcome::Info(why) => return Err(why),
                 }
@@ -122,6 +136,26 @@ impl HttpAdapter {
             value.set_sensitive(true);
             headers.insert(header, value);
         }
+        let signer = match &config.sigv4 {
+            None => None,
+            Some(options) => {
+                let options = options.get_ref();
+                let filled = |template: &Template| {
+                    template
+                        .render(|placeholder| match placeholder {
+                            Placeholder::Environment(variable) => {
+                                environment(variable).map(|v| v[..].into())
+                            }
+                            _ => None,
+                        })
+                        .map_err(|why| format!("[sigv4]: the environment lacks a variable: {why}"))
+                };
+                let secret = filled(&options.secret)?;
+                secrets.push(secret.clone());
+                let (service, region) = (options.service.clone(), options.region.clone());
+                Some(Signer { service, region, key: filled(&options.key)?, secret })
+            }
+        };
         secrets.retain(|secret| !secret.is_empty());
         let ready = config.ready.as_ref().map_or_else(
             || ("/".to_owned(), Vec::new()),
@@ -136,6 +170,8 @@ impl HttpAdapter {
             urls,
             headers,
             secrets,
+            signer,
+            contexts: Mutex::default(),
             connect_timeout: config.connect_timeout(),
             run: config.run.clone().unwrap_or_else(name_of_run),
             ready,
@@ -162,7 +198,7 @@ impl HttpAdapter {
 
     /// What an answer means: the first rule that matches decides.
     fn judge(&self, operation: &HttpOperation, op: &Op, status: u16, body: &[u8]) -> Answer {
-        let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+        let json: Option<Json> = serde_json::from_slice(body).ok();
         let rules = &mut operation.answer.iter().map(Spanned::get_ref);
         let shown = || self.shown(status, body);
         let outcome =
@@ -178,7 +214,7 @@ impl HttpAdapter {
                         unanswered(op, self.redacted(format!("{why} in the answer {}", shown())))
                     }
                 },
-                Some(Verdict::Absent) => Outcome::Ok(with_read(op, Some(&Value::Null))),
+                Some(Verdict::Absent) => Outcome::Ok(with_read(op, Some(&nothing(op)))),
                 Some(Verdict::Fail) => Outcome::Fail(shown()),
                 Some(Verdict::Info) => unanswered(op, shown()),
                 None => unanswered(op, format!("no rule for the answer {}", shown())),
@@ -188,6 +224,29 @@ impl HttpAdapter {
             found.as_i64().or_else(|| found.as_str()?.parse().ok())
         });
         Answer { outcome, version }
+    }
+
+    /// Keeps the header that came with what a get showed.
+    fn keep_context(&self, mops: &[Mop], header: Option<&HeaderValue>) {
+        let get = mops.iter().find(|mop| mop.function == Function::Get);
+        if let (Some(get), Some(header), Ok(mut contexts)) = (get, header, self.contexts.lock()) {
+            contexts.insert(seen(&get.key, &get.value), header.clone());
+        }
+    }
+
+    /// The header that stands for what a put replaces; none if it replaces nothing.
+    fn context(&self, op: &Op) -> Result<Option<HeaderValue>, String> {
+        let put = op.mops.iter().find(|mop| mop.function == Function::Put);
+        let Some((put, replaced)) = put.and_then(|put| Some((put, part(&put.value, "ctx")?)))
+        else {
+            return Ok(None);
+        };
+        if replaced.as_list().is_none_or(<[Value]>::is_empty) {
+            return Ok(None);
+        }
+        let contexts = self.contexts.lock().map_err(|_| "a client has panicked".to_owned())?;
+        let found = contexts.get(&seen(&put.key, replaced)).cloned();
+        found.map(Some).ok_or_else(|| "nobody was told the context of what it replaces".to_owned())
     }
 
     /// The beginning of an answer, for people.
@@ -236,16 +295,27 @@ impl Client for HttpClient {
 impl HttpClient {
     async fn answer(&self, invocation: &Invocation) -> Answer {
         let op = &invocation.op;
-        let prepared = self.operation(invocation).and_then(|operation| {
-            let request = self.request(operation, op)?;
-            Ok((operation, request))
-        });
-        let (operation, request) = match prepared {
+        let prepared = async {
+            let operation = self.operation(invocation)?;
+            let before = match &operation.before {
+                Some(before) => Some(self.before(before, op).await?),
+                None => None,
+            };
+            let request = self.request(operation, op, before.as_ref())?;
+            Ok::<_, String>((operation, request))
+        };
+        let (operation, request) = match prepared.await {
             Ok(prepared) => prepared,
             Err(why) => return Outcome::Fail(format!("nothing was sent: {why}")).into(),
         };
         match self.exchange(request).await {
-            Ok((status, body)) => self.adapter.judge(operation, op, status, &body),
+            Ok(told) => {
+                let answer = self.adapter.judge(operation, op, told.status, &told.body);
+                if let (Some(name), Outcome::Ok(mops)) = (&operation.context, &answer.outcome) {
+                    self.adapter.keep_context(mops, told.headers.get(name));
+                }
+                answer
+            }
             Err(Broken::Before(why)) => Outcome::Fail(why).into(),
             Err(Broken::After(why)) => unanswered(op, why).into(),
         }
@@ -270,16 +340,46 @@ impl HttpClient {
         operations.get(&name).ok_or_else(|| format!("the target file has no [operation.{name}]"))
     }
 
-    fn request(&self, operation: &HttpOperation, op: &Op) -> Result<Request, String> {
-        let fill = |template: &Template| {
-            template.render(|name| argument(op, &self.node, &self.adapter.run, name))
-        };
-        let path = fill(operation.path.get_ref())?;
-        let body = match &operation.body {
-            Some(body) => Some(fill(body.get_ref())?),
-            None => None,
-        };
-        self.plain_request(&operation.method, &path, body)
+    /// What is answered to the request that goes before an operation.
+    async fn before(&self, before: &Before, op: &Op) -> Result<Json, String> {
+        let path = self.filled(&before.path, op, None)?;
+        let body = before.body.as_ref().map(|body| self.filled(body, op, None)).transpose()?;
+        let request = self.plain_request(&before.method, &path, body)?;
+        let exchange = self.exchange(request).await;
+        let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
+        let shown = || format!("{path} answers {}", self.adapter.shown(told.status, &told.body));
+        if told.status / 100 != 2 {
+            return Err(shown());
+        }
+        serde_json::from_slice(&told.body).map_err(|_| shown())
+    }
+
+    fn request(
+        &self,
+        operation: &HttpOperation,
+        op: &Op,
+        before: Option<&Json>,
+    ) -> Result<Request, String> {
+        let path = self.filled(&operation.path, op, before)?;
+        let body = operation.body.as_ref().map(|body| self.filled(body, op, before)).transpose()?;
+        let mut request = self.plain_request(&operation.method, &path, body)?;
+        if let Some(name) = &operation.context
+            && let Some(context) = self.adapter.context(op)?
+        {
+            let name: HeaderName = name.parse().map_err(|_| format!("{name} is no header"))?;
+            request.headers_mut().insert(name, context);
+        }
+        Ok(request)
+    }
+
+    fn filled(
+        &self,
+        template: &Spanned<Template>,
+        op: &Op,
+        before: Option<&Json>,
+    ) -> Result<String, String> {
+        let run = &self.adapter.run;
+        template.get_ref().render(|name| argument(op, &self.node, run, before, name))
     }
 
     fn plain_request(
@@ -303,22 +403,30 @@ impl HttpClient {
         Ok(request)
     }
 
-    async fn exchange(&self, request: Request) -> Result<(u16, Vec<u8>), Broken> {
+    async fn exchange(&self, mut request: Request) -> Result<Told, Broken> {
+        if let Some(signer) = &self.adapter.signer {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            signer.sign(&mut request, now.as_secs()).map_err(Broken::Before)?;
+        }
         let mut response = self.client.execute(request).await.map_err(|error| {
             let why = self.adapter.told(&error);
             if error.is_connect() { Broken::Before(why) } else { Broken::After(why) }
         })?;
-        let mut body = Vec::new();
+        let mut told = Told {
+            status: response.status().as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            body: Vec::new(),
+        };
         loop {
             match response.chunk().await {
-                Ok(None) => return Ok((response.status().as_u16(), body)),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(told),
+                Ok(Some(chunk)) => told.body.extend_from_slice(&chunk),
                 Err(error) => {
                     let why = self.adapter.told(&error);
                     return Err(Broken::After(format!("the answer broke off: {why}")));
                 }
             }
-            if body.len() > ANSWER_BYTES_MAX {
+            if told.body.len() > ANSWER_BYTES_MAX {
                 return Err(Broken::After("the answer is longer than 16 MiB".to_owned()));
             }
         }
@@ -328,10 +436,10 @@ impl HttpClient {
     async fn leads(&self) -> Option<u64> {
         let question = self.adapter.primary.as_ref()?;
         let request = self.plain_request(&question.method, &question.path, question.body.clone());
-        let (status, body) = self.exchange(request.ok()?).await.ok()?;
-        let json = serde_json::from_slice(&body).ok();
+        let told = self.exchange(request.ok()?).await.ok()?;
+        let json = serde_json::from_slice(&told.body).ok();
         let mut rules = question.answer.iter().map(Spanned::get_ref);
-        let rule = rules.find(|rule| rule.matches(status, json.as_ref()))?;
+        let rule = rules.find(|rule| rule.matches(told.status, json.as_ref()))?;
         (rule.is == Verdict::Ok).then_some(0)
     }
 
@@ -340,13 +448,13 @@ impl HttpClient {
         let (path, rules) = &self.adapter.ready;
         let url = Url::parse(&format!("{}{path}", self.url)).map_err(|error| error.to_string())?;
         let exchange = self.exchange(Request::new(Method::GET, url)).await;
-        let (status, body) = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
-        let json = serde_json::from_slice(&body).ok();
-        let verdict = rules.iter().find(|rule| rule.matches(status, json.as_ref()));
+        let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
+        let json = serde_json::from_slice(&told.body).ok();
+        let verdict = rules.iter().find(|rule| rule.matches(told.status, json.as_ref()));
         if rules.is_empty() || verdict.is_some_and(|rule| rule.is == Verdict::Ok) {
             return Ok(());
         }
-        Err(format!("{path} answers {}", self.adapter.shown(status, &body)))
+        Err(format!("{path} answers {}", self.adapter.shown(told.status, &told.body)))
     }
 }
 
@@ -358,6 +466,13 @@ impl Probe for HttpClient {
     fn leads(&mut self) -> Asking<'_, Option<u64>> {
         Box::pin(Self::leads(self))
     }
+}
+
+/// An answer.
+struct Told {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
 }
 
 /// Where an exchange broke: before anything of the request was sent, or perhaps after.
@@ -379,15 +494,43 @@ pub fn name_of_run() -> String {
     digits.map(char::from).iter().collect()
 }
 
+/// What is read where there is nothing.
+fn nothing(op: &Op) -> Value {
+    if op.function == Function::Get { Value::list([]) } else { Value::Null }
+}
+
+/// What was shown of a key, as text.
+fn seen(key: &Value, values: &Value) -> (String, String) {
+    let text = |value: &Value| serde_json::to_string(value).unwrap_or_default();
+    (text(key), text(values))
+}
+
+/// An entry of a map.
+fn part<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
+    let Value::Map(entries) = map else { return None };
+    entries.iter().find(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value)
+}
+
 /// What a placeholder stands for in an operation.
-fn argument(op: &Op, node: &Arc<str>, run: &str, placeholder: &Placeholder) -> Option<Value> {
+fn argument(
+    op: &Op,
+    node: &Arc<str>,
+    run: &str,
+    before: Option<&Json>,
+    placeholder: &Placeholder,
+) -> Option<Value> {
     let last = || op.mops.last().map(|mop| mop.value.clone());
     match placeholder {
         Placeholder::Key => Some(op.key().clone()),
+        // Of what is put, the context is none of the value.
+        Placeholder::Value if op.function == Function::Put => part(&last()?, "val").cloned(),
         Placeholder::Value | Placeholder::New => last(),
         Placeholder::Old => op.mops.first().map(|mop| mop.value.clone()),
         Placeholder::Node => Some(Value::Text(node.clone())),
         Placeholder::Run => Some(Value::text(run)),
+        Placeholder::Before(pointer) => {
+            serde_json::from_value(before?.pointer(pointer.as_str())?.clone()).ok()
+        }
         Placeholder::Environment(_) => None,
     }
 }
@@ -397,7 +540,10 @@ fn with_read(op: &Op, value: Option<&Value>) -> Vec<Mop> {
     let mut mops = op.mops.clone();
     if let Some(value) = value {
         // The read half of a cas says what it expected and, being ok, read.
-        let reads = mops.iter_mut().filter(|mop| mop.function == Function::Read);
+        let learns = |mop: &&mut Mop| {
+            mop.function.is_read() || matches!(mop.function, Function::Acquire | Function::NewId)
+        };
+        let reads = mops.iter_mut().filter(learns);
         for mop in reads.filter(|mop| mop.value == Value::Null) {
             mop.value = value.clone();
         }

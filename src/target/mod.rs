@@ -38,6 +38,8 @@ mod road;
 #[cfg(feature = "live")]
 mod shell;
 #[cfg(feature = "live")]
+mod sigv4;
+#[cfg(feature = "live")]
 mod stores;
 #[cfg(feature = "live")]
 mod template;

@@ -93,12 +93,12 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
     if let (false, Some(command)) = (adapter.knows_primaries(), &config.primary_command) {
         let cell = target.primary_cell();
         let nodes: Vec<Arc<str>> = config.nodes().map(|(name, _)| name).collect();
-        let command = command.clone();
-        target.runtime().block_on(furnish::ask_by_command(&command, &nodes, &cell));
+        let mut asker = furnish::PrimaryCommand::new(command, nodes);
+        target.runtime().block_on(asker.ask(&cell));
         target.runtime().spawn(async move {
             loop {
                 tokio::time::sleep(furnish::ASK_BY_COMMAND).await;
-                furnish::ask_by_command(&command, &nodes, &cell).await;
+                asker.ask(&cell).await;
             }
         });
     }

@@ -182,7 +182,7 @@ async fn renew(
         }
         running.spawn(async move {
             let node = command.variables.get("nodes").unwrap_or(&command.node);
-            command.run().await.map_err(|why| format!("cannot renew {node}: {why}"))
+            command.run().await.map(|_| ()).map_err(|why| format!("cannot renew {node}: {why}"))
         });
     }
     running.join_all().await.into_iter().collect()

@@ -22,10 +22,13 @@ pub struct ShellCommand {
 }
 
 impl ShellCommand {
-    /// Runs it to its end. The error has its status and the last of what it printed.
-    pub(super) async fn run(&self) -> Result<(), String> {
+    /// Runs it to its end and returns what it printed. The error has its status and the last of that.
+    pub(super) async fn run(&self) -> Result<String, String> {
         let output = self.output().await?;
-        if output.status.success() { Ok(()) } else { Err(ending(&output)) }
+        if !output.status.success() {
+            return Err(ending(&output));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Runs it to learn whether something is so: it is if the command ends well, and it is not if it

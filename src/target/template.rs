@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
 use crate::model::{Value, nearest};
+use crate::target::config::Pointer;
 
 /// A text with holes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -40,6 +41,8 @@ pub(super) enum Placeholder {
     Run,
     /// `${env:NAME}`: an environment variable.
     Environment(String),
+    /// `${before:/ID}`: what stands at this place of the answer to the request that went before.
+    Before(Pointer),
 }
 
 const PLACEHOLDERS: [(&str, Placeholder); 6] = [
@@ -140,7 +143,10 @@ fn hole(inside: &str) -> Result<Part, String> {
     let placeholder = match name.strip_prefix("env:") {
         Some("") => return Err("`${env:}` names no environment variable".to_owned()),
         Some(variable) => Placeholder::Environment(variable.to_owned()),
-        None => look_up("placeholder", name, &PLACEHOLDERS)?,
+        None => match name.strip_prefix("before:") {
+            Some(pointer) => Placeholder::Before(Pointer::try_from(pointer.to_owned())?),
+            None => look_up("placeholder", name, &PLACEHOLDERS)?,
+        },
     };
     let filters = words.map(|word| look_up("filter", word, &FILTERS)).collect::<Result<_, _>>()?;
     Ok(Part::Hole(placeholder, filters))
@@ -162,6 +168,7 @@ impl Placeholder {
         let name = PLACEHOLDERS.iter().find(|(_, one)| one == self).map(|(name, _)| *name);
         match (self, name) {
             (Self::Environment(variable), _) => format!("${{env:{variable}}}"),
+            (Self::Before(pointer), _) => format!("${{before:{}}}", pointer.as_str()),
             (_, name) => format!("${{{}}}", name.unwrap_or_default()),
         }
     }
@@ -239,6 +246,7 @@ mod tests {
             ),
             ("a ${key", "`${` without `}`"),
             ("${env:}", "names no environment variable"),
+            ("${before:ID}", "`ID` is no JSON pointer; expected one like `/ID`"),
         ] {
             let message = Template::parse(template).expect_err(template);
             assert!(message.contains(error), "{template}: {message}");

@@ -142,34 +142,29 @@ impl Reader<'_> {
 
     /// Complains of what this fault does not take.
     fn misplaced(&mut self, name: &str, fault: &file::Fault) {
-        let clock = ["skew"];
-        let packet = ["packet"];
-        let files = ["truncate", "bitflip"];
-        let all: [(&[&str], &str, Option<Range<usize>>); 17] = [
-            (&["partition"], "shape", span(fault.shape.as_ref())),
-            (&["partition"], "channel", span(fault.channel.as_ref())),
-            (&["partition"], "flap", span(fault.flap.as_ref())),
-            (&["disconnect"], "lost", span(fault.lost.as_ref())),
-            (&clock, "by", span(fault.by.as_ref())),
-            (&clock, "drift", span(fault.drift.as_ref())),
-            (&clock, "strobe", span(fault.strobe.as_ref())),
-            (&packet, "delay", span(fault.delay.as_ref())),
-            (&packet, "jitter", span(fault.jitter.as_ref())),
-            (&packet, "loss", span(fault.loss.as_ref())),
-            (&packet, "duplicate", span(fault.duplicate.as_ref())),
-            (&packet, "reorder", span(fault.reorder.as_ref())),
-            (&packet, "rate", span(fault.rate.as_ref())),
-            (&["throttle"], "cpu", span(fault.cpu.as_ref())),
-            (&["memory"], "limit", span(fault.limit.as_ref())),
-            (&files, "file", span(fault.file.as_ref())),
-            (&files[..1], "bytes", span(fault.bytes.as_ref())),
-        ];
-        let bits = (&files[1..], "bits", span(fault.bits.as_ref()));
-        for (takers, key, place) in all.into_iter().chain([bits]) {
+        let mut only = |takers: &[&str], key: &str, place: Option<Range<usize>>| {
             if let (false, Some(place)) = (takers.contains(&name), place) {
                 self.complain(place, format!("`{name}` takes no `{key}`"));
             }
-        }
+        };
+        only(&["partition"], "shape", span(fault.shape.as_ref()));
+        only(&["partition"], "channel", span(fault.channel.as_ref()));
+        only(&["partition"], "flap", span(fault.flap.as_ref()));
+        only(&["disconnect"], "lost", span(fault.lost.as_ref()));
+        only(&["skew"], "by", span(fault.by.as_ref()));
+        only(&["skew"], "drift", span(fault.drift.as_ref()));
+        only(&["skew"], "strobe", span(fault.strobe.as_ref()));
+        only(&["packet"], "delay", span(fault.delay.as_ref()));
+        only(&["packet"], "jitter", span(fault.jitter.as_ref()));
+        only(&["packet"], "loss", span(fault.loss.as_ref()));
+        only(&["packet"], "duplicate", span(fault.duplicate.as_ref()));
+        only(&["packet"], "reorder", span(fault.reorder.as_ref()));
+        only(&["packet"], "rate", span(fault.rate.as_ref()));
+        only(&["throttle"], "cpu", span(fault.cpu.as_ref()));
+        only(&["memory"], "limit", span(fault.limit.as_ref()));
+        only(&["truncate", "bitflip"], "file", span(fault.file.as_ref()));
+        only(&["truncate"], "bytes", span(fault.bytes.as_ref()));
+        only(&["bitflip"], "bits", span(fault.bits.as_ref()));
         if let ("partition", Some(nodes)) = (name, &fault.nodes) {
             self.complain(nodes.span(), "`partition` takes no `nodes`");
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use rashomon::model::{Kind, Nanos, Op, Value};
+use rashomon::model::{Function, Kind, Nanos, Op, Value};
 use rashomon::target::{Target, TargetConfig, open};
 
 use crate::server::{Reply, Server};
@@ -344,4 +344,37 @@ fn processes_do_not_wait_for_each_other() {
     let done: Vec<_> = (1..40).map(|_| completion(&mut *target)).collect();
     assert!(done[..38].iter().all(|client| client.kind == Kind::Ok));
     assert_eq!((done[38].kind, done[38].process.0), (Kind::Info, 1));
+}
+
+const LOCK: &str = r#"
+[operation.acquire]
+method = "POST"
+path = "/lock/${key|url}"
+body = '{"lease": ${before:/lease|json}}'
+before = { method = "POST", path = "/lease/${node}" }
+value = { pointer = "/token", decode = "integer" }
+answer = [{ status = 200, is = "ok" }, { status = 409, is = "fail" }]
+"#;
+
+#[test]
+fn what_a_request_needs_is_asked_for_before_it() {
+    let leases = AtomicUsize::new(0);
+    let server = Server::start(move |request| match &*request.line {
+        "POST /lease/n1" if leases.fetch_add(1, SeqCst) == 1 => Reply::Answer(500, "{}".to_owned()),
+        "POST /lease/n1" => Reply::Answer(200, r#"{"lease": "77"}"#.to_owned()),
+        _ => Reply::Answer(200, r#"{"token": "12"}"#.to_owned()),
+    });
+    let mut target = open(&config(&server, LOCK), None).expect("the server is there");
+    let acquire = || Op::single(Function::Acquire, Value::text("a"), Value::Null);
+    let taken = ask(&mut *target, 1, acquire());
+    assert_eq!(taken.kind, Kind::Ok);
+    assert_eq!(taken.op.mops[0].value, Value::Int(12));
+    let refused = ask(&mut *target, 1, acquire());
+    assert_eq!(refused.kind, Kind::Fail);
+    assert_eq!(refused.error.as_deref(), Some("nothing was sent: /lease/n1 answers 500 {}"));
+    target.close().expect("closed");
+    let requests = server.requests();
+    let sent: Vec<_> = requests.iter().map(|one| (&*one.line, &*one.body)).collect();
+    let lease = ("POST /lease/n1", "");
+    assert_eq!(sent, [lease, ("POST /lock/a", r#"{"lease": "77"}"#), lease]);
 }

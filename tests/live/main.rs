@@ -6,6 +6,7 @@ mod config;
 mod driver;
 mod faults;
 mod http;
+mod k2v;
 mod renewal;
 mod server;
 

@@ -23,6 +23,8 @@ pub(crate) struct Request {
 pub(crate) enum Reply {
     /// A proper answer; the connection stays open.
     Answer(u16, String),
+    /// A proper answer with a header of its own: `name: value`.
+    With(String, u16, String),
     /// A proper answer, after which the connection closes without having said so.
     AnswerThenClose(u16, String),
     /// Silence until the client gives up.
@@ -106,9 +108,11 @@ async fn serve(
             reply(&request)
         };
         seen.lock().expect("no panic under the lock").push(request);
-        let (status, body, closes) = match reply {
-            Reply::Answer(status, body) => (status, body, false),
-            Reply::AnswerThenClose(status, body) => (status, body, true),
+        let elsewhere = "location: /elsewhere".to_owned();
+        let (header, status, body, closes) = match reply {
+            Reply::Answer(status, body) => (elsewhere, status, body, false),
+            Reply::With(header, status, body) => (header, status, body, false),
+            Reply::AnswerThenClose(status, body) => (elsewhere, status, body, true),
             Reply::Silence => {
                 let _ = stream.read(&mut [0; 1]).await;
                 abandoned.fetch_add(1, Ordering::SeqCst);
@@ -125,7 +129,7 @@ async fn serve(
             }
         };
         let answer = format!(
-            "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status} X\r\n{header}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         if stream.write_all(answer.as_bytes()).await.is_err() || closes {

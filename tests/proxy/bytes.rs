@@ -270,7 +270,9 @@ fn a_stream_stays_what_it_is() {
         proxy.remote().undo(&format!("F{}", random.below(3))).expect("an undo");
         if rules % 10 == 0 {
             // So that it comes to an end.
-            ["F0", "F1", "F2"].map(|id| proxy.remote().undo(id).expect("an undo"));
+            for id in ["F0", "F1", "F2"] {
+                proxy.remote().undo(id).expect("an undo");
+            }
             pause(30);
         }
     }

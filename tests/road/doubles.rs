@@ -96,7 +96,7 @@ impl Double {
                             [[operation]]\ndo = \"write\"\n[expect]\nhold = []\n\
                             [target]\nfile = \"target.toml\"\n"
                 .to_owned();
-        workload += &format!("[phases]\nmain = \"{}s\"\n", 8 * faults.len());
+        workload += &format!("[phases]\nmain = \"{}s\"\n", 8 * faults.len() + 30);
         for (number, fault) in faults.iter().enumerate() {
             workload +=
                 &format!("[[fault]]\n{fault}\nfor = \"200ms\"\noffset = \"{}s\"\n", 8 * number);

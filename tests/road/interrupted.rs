@@ -31,6 +31,10 @@ fn a_second_interrupt_heals_and_quits() {
     let Some(site) = Site::new("hasty") else { return };
     let mut run = site.run("hasty", FAULTS[2].1);
     run.begins();
+    // A fault that is still being done would be done after it was undone.
+    while site.left().matches("stopped").count() < 2 {
+        sleep(Duration::from_millis(100));
+    }
     sleep(Duration::from_millis(1500));
     run.signal("-INT");
     run.signal("-INT");

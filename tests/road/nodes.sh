@@ -99,7 +99,8 @@ left() {
     case $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null) in T*) echo "stopped: $words" ;; esac
     case $words in sshd:* | *sbin/sshd* | redis-server* | "sleep 1000000 " | '') ;; *) echo "process: $words" ;; esac
   done
-  mounts "$shell" | cmp -s - "$directory/$node/mounts" || echo "a mount"
+  # Others take away what they had mounted; what is new is ours.
+  mounts "$shell" | grep -vxFf "$directory/$node/mounts" || :
   nsenter --target "$shell" --net nft list ruleset
   nsenter --target "$shell" --net tc qdisc show dev eth0 | grep -v '^qdisc noqueue 0: root' || :
   nsenter --target "$shell" --mount sh -c 'ls -d /run/rashomon* /tmp/* "$0"/data/.rash* 2>/dev/null' "$directory/$node" || :
