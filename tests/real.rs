@@ -59,7 +59,7 @@ fn every_file_is_right() {
 fn a_server_that_is_not_there_stops_no_other_row() {
     let folder = std::env::temp_dir().join(format!("rashomon-real-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the temporary directory can be written to");
-    let target = "name = \"nobody\"\nadapter = \"redis\"\n[nodes]\nn1 = \"127.0.0.1:1\"\n\
+    let target = "name = \"nobody\"\nadapter = \"redis\"\ndisposable = true\n[nodes]\nn1 = \"127.0.0.1:1\"\n\
                   [ready]\nwithin = \"200ms\"\n";
     std::fs::write(folder.join("nobody.toml"), target).expect("written");
     let scenario = "row = \"S48\"\ntitle = \"nobody is at home\"\nworkload = \"set\"\nfinds = [\"AWL\"]\n\

@@ -16,7 +16,7 @@ use crate::target::Patience;
 pub(crate) fn proxy(args: &ProxyArgs) -> Result<Exit, Failure> {
     let lease = args.lease.as_deref().map(time).transpose()?;
     match (&args.action, &args.file) {
-        (Some(action), _) => ask(Remote::at(args.at), action).map_err(failure),
+        (Some(action), _) => ask(Remote::at(args.at), action).map_err(|failed| failure(&failed)),
         (None, Some(file)) => {
             let definition = read(file)?;
             match lease.filter(|_| args.start) {
@@ -130,7 +130,7 @@ fn print(answer: &Value) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-fn failure(failed: Failed) -> Failure {
+fn failure(failed: &Failed) -> Failure {
     let exit = match failed {
         Failed::NotInForce(_) => Exit::Violated,
         Failed::Refused(_) => Exit::BadInput,

@@ -65,13 +65,12 @@ pub fn merge(histories: &[History], error: Option<Nanos>) -> Result<History, Mer
         }
     }
     all_workers(&headers)?;
-    let errors: Vec<u64> = match error {
-        Some(error) => vec![error.0],
-        None => {
-            let errors = headers.iter().enumerate();
-            let errors = errors.map(|(at, one)| one.clock_error_ns.ok_or(MergeError::NoClock(at)));
-            errors.collect::<Result<_, _>>()?
-        }
+    let errors: Vec<u64> = if let Some(error) = error {
+        vec![error.0]
+    } else {
+        let errors = headers.iter().enumerate();
+        let errors = errors.map(|(at, one)| one.clock_error_ns.ok_or(MergeError::NoClock(at)));
+        errors.collect::<Result<_, _>>()?
     };
     let mut builder = Builder::new();
     builder.header(Header {

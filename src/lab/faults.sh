@@ -154,12 +154,18 @@ dead() {
   [ -z "$processes" ] || { echo "still alive:" $processes >&2; return 1; }
 }
 
+# What waits for its disk stops when it has been served.
 stopped() {
-  local pid state
-  for pid in $(ip netns pids "$namespace"); do
-    state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null)
-    case $state in T | t | Z | X | '') ;; *) echo "process $pid is not stopped but $state" >&2 && return 1 ;; esac
+  local pid state attempt
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    for pid in $(ip netns pids "$namespace"); do
+      state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null)
+      case $state in T | t | Z | X | '') ;; *) sleep 0.1 && continue 2 ;; esac
+    done
+    return 0
   done
+  echo "process $pid is not stopped but $state" >&2
+  return 1
 }
 
 # --- The network ------------------------------------------------------------------------------------

@@ -136,9 +136,8 @@ impl Control {
                 [true, false].map(|is_forward| Place { link: link.clone(), is_forward })
             })
             .collect();
-        let way = |place: &Place| match place.is_forward {
-            true => place.link.way.clone(),
-            false => place.link.way.back(),
+        let way = |place: &Place| {
+            if place.is_forward { place.link.way.clone() } else { place.link.way.back() }
         };
         for wanted in &asked.ways {
             let are_apart = self.apart.iter().any(|[one, other]| {

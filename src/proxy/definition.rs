@@ -32,6 +32,7 @@ impl Way {
     }
 
     /// The other direction.
+    #[must_use]
     pub fn back(&self) -> Self {
         Self::new(&self.to, &self.from)
     }

@@ -212,9 +212,9 @@ impl Connection {
                 () = sleep(STILL_THERE) => {}
             }
             let ready = timeout(Duration::ZERO, near.ready(Interest::READABLE)).await;
-            if ready
-                .is_ok_and(|ready| ready.is_err() || ready.is_ok_and(|one| one.is_read_closed()))
-            {
+            if ready.is_ok_and(|ready| {
+                ready.is_err() || ready.is_ok_and(tokio::io::Ready::is_read_closed)
+            }) {
                 return false;
             }
         }

@@ -154,10 +154,11 @@ async fn held(open: Open, place: &Place, pair: &mut Pair) -> Result<(), String> 
 async fn opened(new: New, place: &Place, probes: &Probes) -> Result<(), String> {
     let tried = open(&place.link, probes).await.map_err(|error| error.to_string())?;
     match (new, tried) {
-        (New::Hang, Tried::Hangs | Tried::Refused) | (New::Refuse, Tried::Refused) => Ok(()),
         (New::Pass, Tried::Through(mut pair)) => held(Open::Hold, place, &mut pair).await,
-        // Another cut is in force, and stops more.
-        (New::Pass, _) => Ok(()),
+        // Where it may pass and does not, another cut is in force, and stops more.
+        (New::Pass, _)
+        | (New::Hang, Tried::Hangs | Tried::Refused)
+        | (New::Refuse, Tried::Refused) => Ok(()),
         (New::Refuse, Tried::Hangs) => Err("a new connection was not refused".to_owned()),
         (_, Tried::Through(_)) => Err("a new connection got through".to_owned()),
     }

@@ -104,7 +104,9 @@ impl Pump {
                         // What was slow is so no more.
                         last_due = Instant::now();
                         next_write = last_due;
-                        queue.iter_mut().for_each(|one| one.due = last_due);
+                        for one in &mut queue {
+                            one.due = last_due;
+                        }
                     }
                     let is_new = |rule: &&Arc<Rule>| !old.cuts.iter().any(|one| Arc::ptr_eq(one, rule));
                     let new: Vec<Arc<Rule>> = sum.cuts.iter().filter(is_new).cloned().collect();
@@ -189,7 +191,9 @@ impl Pump {
 
     fn count(&self, counter: impl Fn(&Stopped) -> &AtomicU64, rules: &[Arc<Rule>], count: u64) {
         if self.counts {
-            rules.iter().for_each(|rule| Stopped::add(counter(&rule.stopped), count));
+            for rule in rules {
+                Stopped::add(counter(&rule.stopped), count);
+            }
         }
     }
 }

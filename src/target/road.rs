@@ -46,7 +46,7 @@ pub struct RoadChoice {
     pub interface: Option<String>,
     /// How many megabytes `disk-full` leaves free; 1 if not said.
     pub reserve_mb: Option<u32>,
-    /// The fifo of the LazyFS on which `data` lies; `${node}` as in `data`.
+    /// The fifo of the `LazyFS` on which `data` lies; `${node}` as in `data`.
     pub lazyfs: Option<String>,
     /// `kubernetes`: the context of kubectl.
     pub context: Option<String>,

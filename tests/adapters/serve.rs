@@ -33,25 +33,16 @@ impl Served {
             let (_, url) = line.split_once(' ').expect("a node and its address");
             text = text.replace(&format!("http://127.0.0.1:{port}"), url);
         }
-        Self { child, directory: directory(&format!("serve-{store}")), text }
+        let directory = directory(&format!("serve-{store}-{}", child.id()));
+        Self { child, directory, text }
     }
 
     fn run(&self, workload: &str, sets: &[&str]) -> Output {
         let file = self.directory.join("serve.toml");
         std::fs::write(&file, &self.text).expect("a file of our own");
-        let mut command = self.command(workload, sets, &file);
+        let mut command = run_command(workload, sets, &file);
         command.arg("--out").arg(self.directory.join("run"));
         command.output().expect("the binary starts")
-    }
-
-    fn command(&self, workload: &str, sets: &[&str], file: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rashomon"));
-        command.args(["run", workload, "--quiet", "--seed", "5", "--target"]).arg(file);
-        for set in sets {
-            command.args(["--set", set]);
-        }
-        command.current_dir(project("."));
-        command
     }
 
     /// The same run by three load machines, merged and checked.
@@ -63,7 +54,7 @@ impl Served {
         drop(free);
         let parts = [1, 2, 3].map(|number| {
             let out = self.directory.join(format!("worker-{number}"));
-            let mut command = self.command(workload, sets, &file);
+            let mut command = run_command(workload, sets, &file);
             command.args(["--worker", &format!("{number}/3"), "--coordinator", &meeting]);
             (command.arg("--out").arg(&out).spawn().expect("the binary starts"), out)
         });
@@ -83,6 +74,17 @@ impl Served {
         let check = rashomon().arg("check").arg(&merged).arg("--json").output();
         check.expect("the binary starts")
     }
+}
+
+/// A run of that workload and target file.
+fn run_command(workload: &str, sets: &[&str], file: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rashomon"));
+    command.args(["run", workload, "--quiet", "--seed", "5", "--target"]).arg(file);
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    command.current_dir(project("."));
+    command
 }
 
 impl Drop for Served {

@@ -222,6 +222,10 @@ fn the_files_that_are_shipped_are_right() {
         }
         let text = std::fs::read_to_string(file.path()).expect("a text");
         let name = file.path().display().to_string();
+        // The links of a proxy, which a target file names.
+        if name.ends_with("-links.toml") {
+            continue;
+        }
         TargetConfig::parse(&name, &text).unwrap_or_else(|error| panic!("{error}"));
         count += 1;
     }

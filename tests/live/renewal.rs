@@ -1,5 +1,7 @@
 //! Faults that are asked for and renewed. Here a node is broken as long as a file says so.
 
+#![expect(clippy::disallowed_methods, reason = "what is not renewed in time heals itself")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -189,10 +191,7 @@ fn a_road_that_contradicts_itself_is_refused() {
         ("by = 'ssh'", "expected `service`, or `start` and `pids`"),
         ("by = 'ssh'\nservice = 'redis'\npids = 'pidof redis'", "leave out `start` and `pids`"),
         ("by = 'ssh'\nservice = 'redis'\nlazyfs = '/fifo'", "expected `data`"),
-        (
-            "by = 'ssh'\nservice = 'redis'\nhosts = { n2 = 'db2' }",
-            "unknown node `n2`; did you mean `n1`?",
-        ),
+        ("by = 'ssh'\nservice = 'redis'\nhosts = { n2 = 'db2' }", "unknown node `n2`"),
         ("by = 'docker'\nsudo = true", "are for by = \"ssh\""),
         ("by = 'docker'\npids = 'true'", "docker starts and finds its containers"),
         ("by = 'kubernetes'\nlazyfs = '/fifo'", "are not for pods"),

@@ -30,6 +30,7 @@ const FAULTS: [(&str, &str); 8] = [
 
 #[test]
 fn a_killed_run_heals_by_itself() {
+    let _alone = crate::alone();
     if !is_there() {
         return;
     }
@@ -80,7 +81,7 @@ impl Cluster {
     fn round(&self, round: usize, fault: &str, more: &str) -> (Duration, Duration) {
         let base = self.base;
         let target = format!(
-            "name = \"redis\"\nadapter = \"redis\"\ntimeout = \"1s\"\nfollow = \"primary\"\n\
+            "name = \"redis\"\nadapter = \"redis\"\ndisposable = true\ntimeout = \"1s\"\nfollow = \"primary\"\n\
              heal-within = \"{}s\"\n[nodes]\nn1 = \"127.0.0.1:{}\"\nn2 = \"127.0.0.1:{}\"\n\
              n3 = \"127.0.0.1:{}\"\n[proxy]\nfile = \"links.toml\"\n{more}\n",
             HEAL_WITHIN.as_secs(),
@@ -114,7 +115,11 @@ impl Cluster {
         });
         // Some operations under the fault, at another time each round; a lease is renewed meanwhile.
         crate::pause(200 + 450 * (round as u64 % 7));
-        let pid = remote.rules().expect("it runs")["pid"].as_u64().expect("a number");
+        let rules = remote.rules().unwrap_or_else(|gone| {
+            let log = std::fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            panic!("{gone}: the run ended by itself: {log}")
+        });
+        let pid = rules["pid"].as_u64().expect("a number");
         run.kill().expect("SIGKILL");
         run.wait().expect("it is dead");
         let begun = std::time::Instant::now();

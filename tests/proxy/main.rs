@@ -15,6 +15,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rashomon::proxy::{Asked, Cut, Effect, New, Open, Packet, Remote, Way};
@@ -31,6 +32,13 @@ fn free_ports() -> u16 {
             return port;
         }
     }
+}
+
+/// Servers and their faults need the machine for themselves: one test with real ones after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed leaves nothing behind that concerns the next.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A directory of our own.

@@ -87,6 +87,7 @@ impl Replicated {
 
 #[test]
 fn a_replica_that_is_cut_off_is_stale_until_the_cut_ends() {
+    let _alone = crate::alone();
     let Some(redis) = Replicated::new() else { return };
     redis.proxy.set("F1", &cut("n1>n2", Open::Hold, New::Hang));
     redis.write("second");
@@ -100,6 +101,7 @@ fn a_replica_that_is_cut_off_is_stale_until_the_cut_ends() {
 
 #[test]
 fn replication_is_reset_and_begins_anew() {
+    let _alone = crate::alone();
     let Some(redis) = Replicated::new() else { return };
     redis.proxy.set("F1", &cut("n1>n2 n2>n1", Open::Reset, New::Refuse));
     let link = || ask(redis.replica, "INFO replication").is_some();
@@ -121,6 +123,7 @@ fn replication_is_reset_and_begins_anew() {
 
 #[test]
 fn replication_is_as_late_and_as_slow_as_asked_for() {
+    let _alone = crate::alone();
     let Some(redis) = Replicated::new() else { return };
     let delay = Packet { delay_ms: 400, ..Packet::default() };
     redis.proxy.set("P", &packet("n1>n2", delay));

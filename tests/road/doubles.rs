@@ -1,6 +1,7 @@
 //! Docker and Kubernetes, tried against doubles of their command line only: scripts that note what they are
 //! asked and answer as the real ones do. What a real engine does with it is not tested here.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -96,10 +97,11 @@ impl Double {
                             [[operation]]\ndo = \"write\"\n[expect]\nhold = []\n\
                             [target]\nfile = \"target.toml\"\n"
                 .to_owned();
-        workload += &format!("[phases]\nmain = \"{}s\"\n", 8 * faults.len() + 30);
+        let _ = writeln!(workload, "[phases]\nmain = \"{}s\"", 8 * faults.len() + 30);
         for (number, fault) in faults.iter().enumerate() {
-            workload +=
-                &format!("[[fault]]\n{fault}\nfor = \"200ms\"\noffset = \"{}s\"\n", 8 * number);
+            let offset = 8 * number;
+            let _ =
+                writeln!(workload, "[[fault]]\n{fault}\nfor = \"200ms\"\noffset = \"{offset}s\"");
         }
         fs::write(self.directory.join("workload.toml"), workload).expect("ours");
         let output = self
@@ -161,7 +163,7 @@ fn docker_is_asked_to_kill_to_pause_and_to_limit_and_namespaces_are_entered() {
     for name in ["a", "b"] {
         assert!(double.command("docker").args(["start", name]).status().expect("sh").success());
     }
-    let target = "name = 'd'\nadapter = 'none'\n[nodes]\nn1 = '-'\nn2 = '-'\n[road]\nby = 'docker'\n\
+    let target = "name = 'd'\nadapter = 'none'\ndisposable = true\n[nodes]\nn1 = '-'\nn2 = '-'\n[road]\nby = 'docker'\n\
                   [road.hosts]\nn1 = 'a'\nn2 = 'b'\n";
     double.run(
         target,
@@ -194,7 +196,7 @@ fn kubectl_is_asked_to_delete_pods_to_apply_policies_and_to_remove_them() {
     for pod in ["db-1", "db-2"] {
         double.state(&format!("{pod}.uid"), &format!("{pod}-old\n"));
     }
-    let target = "name = 'k'\nadapter = 'none'\n[nodes]\nn1 = '-:6379'\nn2 = '-:6379'\n[road]\n\
+    let target = "name = 'k'\nadapter = 'none'\ndisposable = true\n[nodes]\nn1 = '-:6379'\nn2 = '-:6379'\n[road]\n\
                   by = 'kubernetes'\nnamespace = 'stores'\npids = 'pgrep redis'\n\
                   [road.hosts]\nn1 = 'db-1'\nn2 = 'db-2'\n";
     double.run(

@@ -10,7 +10,7 @@ use crate::site::{FAULTS, HEAL_WITHIN, Site};
 /// whole, it says itself.
 const LOOKING: Duration = Duration::from_secs(30);
 
-/// How many runs are killed; all kinds of fault take turns. RASHOMON_CASES asks for more.
+/// How many runs are killed; all kinds of fault take turns. `RASHOMON_CASES` asks for more.
 fn cases() -> usize {
     std::env::var("RASHOMON_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
 }

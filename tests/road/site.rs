@@ -89,6 +89,7 @@ impl Site {
             r#"
 name = "redis"
 adapter = "redis"
+disposable = true
 timeout = "500ms"
 follow = "primary"
 heal-within = "{seconds}s"

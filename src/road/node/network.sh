@@ -57,8 +57,11 @@ drop() {
         echo "add chain inet rashomon $chain { type filter hook prerouting priority -$((1000 + id)); }"
         while read -r peer address; do
           case $address in *:*) ip=ip6 ;; *) ip=ip ;; esac
+          [ "$share" != 100 ] || share=whole
           if [ "$share" = all ]; then
             echo "add rule inet rashomon $chain $ip saddr $address udp dport 9 counter drop comment \"$peer\""
+            echo "add rule inet rashomon $chain $ip saddr $address drop"
+          elif [ "$share" = whole ]; then
             echo "add rule inet rashomon $chain $ip saddr $address drop"
           else
             echo "add rule inet rashomon $chain $ip saddr $address numgen random mod 100 < $share drop"

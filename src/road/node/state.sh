@@ -39,9 +39,9 @@ lock() {
 }
 
 put_off() {
-  margin=1
-  [ "$within_s" -gt 2 ] || margin=0
-  # It begins a second early, for undoing takes time.
+  # It begins early, for undoing takes time.
+  margin=2
+  [ "$within_s" -gt 4 ] || margin=1
   echo $(($(now) + within_s - margin)) >"$state/deadline.$$"
   mv "$state/deadline.$$" "$state/deadline"
 }

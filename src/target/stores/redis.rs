@@ -145,9 +145,9 @@ impl Adapter for RedisAdapter {
             let mut connection = self.connect_to_node(node).await?;
             for some in keys.chunks(KEYS_AT_ONCE) {
                 let mut command = redis::cmd("UNLINK");
-                some.iter().for_each(|key| {
+                for key in some {
                     command.arg(self.site.key(key));
-                });
+                }
                 let () = command
                     .query_async(&mut connection)
                     .await
