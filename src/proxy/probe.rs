@@ -77,9 +77,16 @@ async fn open(link: &Link, probes: &Probes) -> io::Result<Tried> {
     let (send, far) = oneshot::channel();
     probes.expect(port, Probe { way: link.way.clone(), number: ODD, far: send });
     let connected = timeout(PATIENCE, socket.connect((ip, link.listen.port()).into())).await;
-    let Ok(Ok(mut near)) = connected else {
-        probes.take(port);
-        return Err(io::Error::other("the proxy does not reach its own port"));
+    let mut near = match connected {
+        Ok(Ok(near)) => near,
+        ended => {
+            let was_accepted = probes.take(port).is_none();
+            return match ended {
+                // A refusal may come before the connection was seen to be open.
+                Ok(Err(_)) if was_accepted => Ok(Tried::Refused),
+                _ => Err(io::Error::other("the proxy does not reach its own port")),
+            };
+        }
     };
     let _ = near.set_nodelay(true);
     match timeout(SILENCE, far).await {

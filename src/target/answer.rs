@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::model::Value;
-use crate::target::config::{Pointer, unknown};
+use crate::target::config::unknown;
+use crate::target::operation::Pointer;
 
 /// Which answer means what.
 #[derive(Clone, Debug, Deserialize)]

@@ -13,9 +13,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::model::{Function, Value, nearest};
-use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
+use crate::target::answer::{Rule, validate_rules};
 use crate::target::extends;
 use crate::target::furnish::{LabChoice, Way};
+use crate::target::operation::{HttpOperation, Method, OperationName};
 use crate::target::proxied::ProxyChoice;
 use crate::target::renewal::Renew;
 use crate::target::road::RoadChoice;
@@ -29,7 +30,7 @@ use crate::target::template::{Placeholder, Template};
 const SHORTEST_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What is wrong, and where in the text.
-type Complaint = (Range<usize>, String);
+pub(super) type Complaint = (Range<usize>, String);
 
 /// A target file, read and checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -168,25 +169,6 @@ pub enum Follow {
     Primary,
 }
 
-/// One kind of operation over HTTP.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct HttpOperation {
-    pub method: Method,
-    pub path: Spanned<Template>,
-    pub body: Option<Spanned<Template>>,
-    /// What has to be asked for first.
-    pub before: Option<Before>,
-    /// What answers mean; the first rule that matches decides.
-    pub answer: Vec<Spanned<Rule>>,
-    /// Where the value that was read stands.
-    pub value: Option<Reading>,
-    /// Where the version stands that the store gave.
-    pub version: Option<Pointer>,
-    /// The header that stands for what a get showed; a put that replaces it is sent with it.
-    pub context: Option<String>,
-}
-
 /// `[sigv4]`: AWS Signature Version 4 for a service of a region. Key and secret may be `${env:NAME}`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,18 +177,6 @@ pub(super) struct SignatureOptions {
     pub region: String,
     pub key: Template,
     pub secret: Template,
-}
-
-/// A request that goes before the one of an operation, of whose answer `${before:POINTER}` is a part.
-///
-/// Unless it is answered with a status of 2xx the operation is not sent, and is a `fail`: so it must do
-/// nothing that is judged.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Before {
-    pub method: Method,
-    pub path: Spanned<Template>,
-    pub body: Option<Spanned<Template>>,
 }
 
 /// How a node says that it is ready to be driven.
@@ -266,45 +236,6 @@ pub(super) struct Hook {
     pub timeout: Patience<30_000>,
 }
 
-macro_rules! from_text {
-    ($(#[$doc:meta])* $vis:vis struct $name:ident($inner:ty) = $parse:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-        #[serde(try_from = "String")]
-        $vis struct $name($inner);
-
-        impl TryFrom<String> for $name {
-            type Error = String;
-            fn try_from(text: String) -> Result<Self, String> {
-                let parse: fn(String) -> Result<$inner, String> = $parse;
-                parse(text).map(Self)
-            }
-        }
-
-        impl $name {
-            pub(super) fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-    };
-}
-
-from_text! {
-    /// A JSON pointer (RFC 6901): empty for the whole document.
-    pub(super) struct Pointer(String) = |text| {
-        if text.is_empty() || text.starts_with('/') {
-            return Ok(text);
-        }
-        Err(format!("`{text}` is no JSON pointer; expected one like `/{text}`"))
-    }
-}
-from_text! {
-    pub(super) struct Method(String) = |text| {
-        const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
-        if METHODS.contains(&&*text) { Ok(text) } else { Err(unknown("method", &text, METHODS)) }
-    }
-}
-
 /// `http://host:port` with an optional path, without a slash at its end.
 fn base_url(text: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(text).map_err(|error| format!("{text}: {error}"))?;
@@ -361,78 +292,6 @@ impl<const DEFAULT: u64> TryFrom<String> for Patience<DEFAULT> {
             Some(millis @ 1..=86_400_000) => Ok(Self(Duration::from_millis(millis))),
             _ => Err(format!("`{text}` is no time limit; expected one like 500ms, 10s or 2m")),
         }
-    }
-}
-
-/// What may be described under `[operation]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) enum OperationName {
-    Function(Function),
-    /// A cas that expects nothing there.
-    CasAbsent,
-    /// A read after quiescence; as any read where it is not described.
-    Final,
-    /// What removes a key after the run; keys stay where it is not described.
-    Delete,
-}
-
-impl fmt::Display for OperationName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Function(function) => function.name(),
-            Self::CasAbsent => "cas-absent",
-            Self::Final => "final",
-            Self::Delete => "delete",
-        })
-    }
-}
-
-impl TryFrom<String> for OperationName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match &*text {
-            "cas-absent" => Ok(Self::CasAbsent),
-            "final" => Ok(Self::Final),
-            "delete" => Ok(Self::Delete),
-            // A transaction has no single key; the short names would allow one operation twice.
-            name => Function::from_name(name)
-                .filter(|function| function.name() == name && *function != Function::Txn)
-                .map(Self::Function)
-                .ok_or_else(|| {
-                    let others = Function::names().filter(|name| *name != "txn");
-                    unknown("operation", name, others.chain(["cas-absent", "final", "delete"]))
-                }),
-        }
-    }
-}
-
-impl OperationName {
-    fn may_use(self, placeholder: &Placeholder) -> bool {
-        use Function as F;
-        match (self, placeholder) {
-            (
-                _,
-                Placeholder::Key
-                | Placeholder::Node
-                | Placeholder::Run
-                // Whether a request goes before it is looked at elsewhere.
-                | Placeholder::Before(_),
-            ) => true,
-            (_, Placeholder::Environment(_)) | (Self::Final | Self::Delete | Self::Function(F::Read), _) => false,
-            (Self::CasAbsent | Self::Function(F::Rmw), name) => *name == Placeholder::New,
-            (Self::Function(F::Cas), name) => *name != Placeholder::Value,
-            (Self::Function(_), name) => *name == Placeholder::Value,
-        }
-    }
-
-    fn reads(self) -> bool {
-        matches!(self, Self::Final | Self::Function(Function::Read | Function::Rmw | Function::Get))
-    }
-
-    fn returns_a_value(self) -> bool {
-        self.reads() || matches!(self, Self::Function(Function::Acquire | Function::NewId))
     }
 }
 
@@ -541,40 +400,7 @@ impl TargetConfig {
             }
         }
         for (name, operation) in &self.operation {
-            let before = operation.before.as_ref();
-            let first = before.map(|one| [Some(&one.path), one.body.as_ref()]).unwrap_or_default();
-            let own = [Some(&operation.path), operation.body.as_ref()];
-            let first = first.into_iter().flatten().map(|template| (template, false));
-            let own = own.into_iter().flatten().map(|template| (template, before.is_some()));
-            for (template, is_after) in first.chain(own) {
-                for placeholder in template.get_ref().placeholders() {
-                    let is_of_first = matches!(placeholder, Placeholder::Before(_));
-                    if !name.may_use(placeholder) || is_of_first && !is_after {
-                        let message = format!("a {name} has no {}", placeholder.written());
-                        return Err((template.span(), message));
-                    }
-                }
-            }
-            let paths = before.map(|one| &one.path).into_iter().chain([&operation.path]);
-            let mut paths = paths.filter(|path| !path.get_ref().begins_with_slash());
-            if let Some(path) = paths.next() {
-                return Err((path.span(), "a path begins with `/`".to_owned()));
-            }
-            if name.returns_a_value() && operation.value.is_none() {
-                let message = format!("a {name} returns a value; expected `value = {{ … }}`");
-                return Err((operation.path.span(), message));
-            }
-            let absent = |rule: &&Spanned<Rule>| rule.get_ref().is == Verdict::Absent;
-            if let (false, Some(rule)) = (name.reads(), operation.answer.iter().find(absent)) {
-                return Err((rule.span(), format!("a {name} reads nothing that may be absent")));
-            }
-            let has_context =
-                matches!(name, OperationName::Function(Function::Get | Function::Put));
-            if operation.context.is_some() && !has_context {
-                let message = format!("a {name} has no context; only get and put have");
-                return Err((operation.path.span(), message));
-            }
-            validate_rules(&operation.answer)?;
+            operation.validate(*name)?;
         }
         validate_rules(self.primary.as_ref().map_or(&[], |question| &question.get_ref().answer))?;
         validate_rules(self.ready.as_ref().map_or(&[], |ready| &ready.answer))

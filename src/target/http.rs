@@ -42,9 +42,8 @@ use toml::Spanned;
 use crate::model::{Function, Invocation, Mop, Op, Outcome, Process, Value};
 use crate::target::answer::{Rule, Verdict};
 use crate::target::client::{Answer, Answering, Client, unanswered};
-use crate::target::config::{
-    self, Before, HttpOperation, OperationName, PrimaryQuestion, TargetConfig,
-};
+use crate::target::config::{PrimaryQuestion, TargetConfig};
+use crate::target::operation::{self, Before, HttpOperation, OperationName};
 use crate::target::sigv4::Signer;
 use crate::target::stores::{Adapter, Asking, Probe};
 use crate::target::template::{Placeholder, Template};
@@ -384,7 +383,7 @@ impl HttpClient {
 
     fn plain_request(
         &self,
-        method: &config::Method,
+        method: &operation::Method,
         path: &str,
         body: Option<String>,
     ) -> Result<Request, String> {

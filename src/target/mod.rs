@@ -30,6 +30,8 @@ mod live;
 #[cfg(feature = "live")]
 mod open;
 #[cfg(feature = "live")]
+mod operation;
+#[cfg(feature = "live")]
 mod proxied;
 #[cfg(feature = "live")]
 mod renewal;

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
 use crate::model::{Value, nearest};
-use crate::target::config::Pointer;
+use crate::target::operation::Pointer;
 
 /// A text with holes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -26,15 +26,15 @@ fn target(base: &str) -> Option<PathBuf> {
         let mut text = text
             .expect("it comes with rashomon")
             .replace("/tmp/rashomon-etcd", &format!("{}/etcd", directory.display()));
-        for at in [0, 1, 2, 3, 10, 20, 30] {
-            text = text
-                .replace(&format!("127.0.0.1:{}", 7100 + at), &format!("127.0.0.1:{}", port + at));
-        }
         // What is free may be what another is called in the file: first they all get other names.
         for at in 1..4 {
             text = text
                 .replace(&format!("127.0.0.1:2379{at}"), &format!("CLIENTS{at}"))
                 .replace(&format!("127.0.0.1:2380{at}"), &format!("PEERS{at}"));
+        }
+        for at in [0, 1, 2, 3, 10, 20, 30] {
+            text = text
+                .replace(&format!("127.0.0.1:{}", 7100 + at), &format!("127.0.0.1:{}", port + at));
         }
         for at in 1..4 {
             text = text
