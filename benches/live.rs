@@ -93,7 +93,8 @@ impl Generator for ClosedLoop {
         };
         let process = Process(process);
         let session = process.0;
-        let invocation = Invocation { process, session, node: None, is_final: false, op };
+        let invocation =
+            Invocation { process, session, node: None, is_final: false, waited: Nanos(0), op };
         Next::Do(Action::Invoke(invocation))
     }
 

@@ -41,6 +41,7 @@ fn drive(store: &str) -> Nanos {
             session: process,
             node: Some(Arc::clone(&nodes[at as usize % nodes.len()])),
             is_final: false,
+            waited: Nanos(0),
             op,
         };
         target.begin(&Action::Invoke(call)).expect("the simulator takes every operation");

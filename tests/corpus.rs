@@ -177,6 +177,7 @@ fn the_story_of_every_violation_can_be_told() {
             path: Some(&one.name),
             assessment: &one.judged,
             metrics: &metrics,
+            added: None,
             reproduce: None,
             exit: 1,
         };

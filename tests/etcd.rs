@@ -67,7 +67,7 @@ fn serializable_reads_and_cas_are_understood() {
     let mut ask = |op: Op| {
         let session = 0;
         let (process, node, is_final) = (Process(0), Some(Arc::from("n1")), false);
-        let invocation = Invocation { process, session, node, is_final, op };
+        let invocation = Invocation { process, session, node, is_final, waited: Nanos(0), op };
         target.begin(&Action::Invoke(invocation)).expect("n1 is up");
         let event = target.advance(Nanos::FOREVER).expect("an answer");
         let What::Client(event) = event.what else { panic!("a fault nobody asked for") };

@@ -88,7 +88,7 @@ fn assert_same(name: &str, one: &History, other: &History, compares_indices: boo
                 (txn.process(), txn.kind(), txn.function(), txn.is_final(), txn.version()),
                 history.session_name(txn.session()),
                 node(history, txn),
-                txn.error().map(str::to_owned),
+                (txn.waited(), txn.error().map(str::to_owned)),
                 accesses(history, txn),
             )
         };
@@ -295,6 +295,18 @@ fn faults_have_a_beginning_and_an_end_in_every_format() {
         let again = read_bytes("faults", &written(&history, format), Some(format))
             .unwrap_or_else(|error| panic!("{error}"));
         assert_same(format.name(), &history, &again, true);
+    }
+}
+
+#[test]
+fn how_long_an_operation_was_due_survives_in_every_format() {
+    let text = "{\"time\":5,\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"x\",\"value\":1,\"waited_ns\":7}\n\
+                {\"time\":9,\"process\":0,\"type\":\"ok\",\"f\":\"write\",\"key\":\"x\",\"value\":1}\n";
+    let history = read_bytes("h", text.as_bytes(), None).unwrap_or_else(|error| panic!("{error}"));
+    for format in [Format::Jsonl, Format::Operations, Format::Edn] {
+        let bytes = written(&history, format);
+        let again = read_bytes("h", &bytes, Some(format)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(again.txns().next().map(Txn::waited), Some(Nanos(7)), "{}", format.name());
     }
 }
 

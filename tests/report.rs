@@ -169,6 +169,7 @@ impl Judged {
             path: Some("histories/runs/register-7/history.jsonl"),
             assessment: &self.assessment,
             metrics: &self.metrics,
+            added: None,
             reproduce: Some("rashomon run workloads/register.toml --seed 7"),
             exit: 1,
         }

@@ -20,11 +20,12 @@ use crate::model::{Function, Kind, Nanos};
 pub fn measure(history: &History) -> Metrics {
     let clock = has_times(history);
     let span = clock.then(|| span(history));
-    let mut all = Meter::default();
+    let (mut all, mut lateness) = (Meter::default(), Lateness::default());
     let mut functions: BTreeMap<Function, Meter> = BTreeMap::new();
     let mut nodes: BTreeMap<NodeId, Meter> = BTreeMap::new();
     for txn in history.txns() {
         all.see(txn, clock);
+        lateness.see(txn, clock);
         functions.entry(txn.function()).or_default().see(txn, clock);
         if let Some(node) = txn.node().filter(|node| node.index() < NODES_MEASURED) {
             nodes.entry(node).or_default().see(txn, clock);
@@ -57,6 +58,7 @@ pub fn measure(history: &History) -> Metrics {
         counts: all.counts,
         ok_per_second: all.ok_per_second,
         latency: all.latency,
+        pace: lateness.read(),
         span: length,
         functions: functions.into_iter().map(|(of, meter)| meter.read(of, length)).collect(),
         nodes: nodes.into_iter().map(|(of, meter)| meter.read(of, length)).collect(),
@@ -80,6 +82,8 @@ pub struct Metrics {
     pub ok_per_second: Option<f64>,
     /// How long the successful operations took.
     pub latency: Option<Latency>,
+    /// How well the pace of an open loop was kept; absent if no operation was late.
+    pub pace: Option<Pace>,
     /// From the first invocation to the last event.
     pub span: Option<Nanos>,
     /// By what was done.
@@ -163,6 +167,17 @@ pub struct Latency {
     pub p99: Nanos,
     /// None took longer.
     pub max: Nanos,
+}
+
+/// Of operations that come at a pace of their own whatever becomes of those before, as users do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How many were invoked later than they were due.
+    pub late: u64,
+    /// How much later all of them were invoked; zero for those that were in time.
+    pub waited: Latency,
+    /// How long the successful ones took from when they were due: no wait is omitted.
+    pub latency: Option<Latency>,
 }
 
 /// How stale reads were, by the definitions of ANOMALIES section 2: `t(r)` and `k(r)`.
@@ -273,15 +288,40 @@ impl Meter {
     }
 }
 
-/// A histogram that is made when the first time comes.
+/// Collects what becomes a [`Pace`].
+#[derive(Default)]
+struct Lateness {
+    late: u64,
+    waited: Times,
+    from_due: Times,
+}
+
+impl Lateness {
+    fn see(&mut self, txn: Txn<'_>, clock: bool) {
+        let waited = txn.waited();
+        self.late += u64::from(waited > Nanos(0));
+        self.waited.record(waited);
+        if clock && txn.is_ok() {
+            self.from_due.record(txn.returned_at() - txn.invoked_at() + waited);
+        }
+    }
+
+    fn read(&self) -> Option<Pace> {
+        let waited = self.waited.read().filter(|_| self.late > 0)?;
+        Some(Pace { late: self.late, waited, latency: self.from_due.read() })
+    }
+}
+
+/// Collects times for their quantiles: a histogram that is made when the first one comes.
 #[derive(Clone, Default)]
-pub(super) struct Times {
+pub struct Times {
     histogram: Option<Histogram<u64>>,
     max: u64,
 }
 
 impl Times {
-    pub(super) fn record(&mut self, time: Nanos) {
+    /// Adds a time.
+    pub fn record(&mut self, time: Nanos) {
         self.record_many(time, 1);
     }
 
@@ -300,7 +340,8 @@ impl Times {
         }
     }
 
-    pub(super) fn read(&self) -> Option<Latency> {
+    /// The quantiles of what was added; absent if that is nothing.
+    pub fn read(&self) -> Option<Latency> {
         let histogram = self.histogram.as_ref()?;
         let at = |quantile| Nanos(histogram.value_at_quantile(quantile).min(self.max));
         Some(Latency { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: Nanos(self.max) })

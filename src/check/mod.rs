@@ -59,6 +59,6 @@ pub use atomicity::Atomicity;
 pub use coverage::Coverage;
 pub use figures::{Figure, Unit};
 pub use losses::{Losses, Share};
-pub use metrics::{Counts, Latency, Measured, Metrics, StaleRead, Staleness, measure};
+pub use metrics::{Counts, Latency, Measured, Metrics, Pace, StaleRead, Staleness, Times, measure};
 pub use property::Property;
 pub use verdict::{Anomaly, Edge, Limits, Status, Step, Verdict};

@@ -138,7 +138,7 @@ impl Judged {
         reproduce: Option<&'a str>,
     ) -> Report<'a> {
         let (assessment, metrics) = (&self.assessment, &self.metrics);
-        Report { history, path, assessment, metrics, reproduce, exit: self.exit as u8 }
+        Report { history, path, assessment, metrics, added: None, reproduce, exit: self.exit as u8 }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::scenario::read_scenario;
 use crate::cli::team::Team;
 use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Header, Writer};
-use crate::report::{Json, Render, Style, Text};
+use crate::report::{Json, Render, Report, Style, Text};
 use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, beside, drive, open};
 use crate::store::{self, STORES};
 use crate::target::TargetError;
@@ -72,6 +72,7 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let path = directory.history().display().to_string();
     let command = reproduction(args, seed);
     let report = judged.report(&driven.history, Some(&path), Some(&command));
+    let report = Report { added: driven.added, ..report };
     let save = |name: &str, form: &dyn Render| {
         let mut bytes = Vec::new();
         form.render(&report, &mut bytes)

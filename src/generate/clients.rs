@@ -32,7 +32,8 @@ impl Count {
 pub enum Rate {
     /// Open loop: so many operations a second over all clients, whatever becomes of them. One that
     /// comes while all processes are busy waits for the next free one and is not dropped, so a slow
-    /// store is offered no less (no coordinated omission); its latency counts from its invocation.
+    /// store is offered no less, and the history says how long it waited: a latency that counts from
+    /// when it was due omits nothing (Tene: coordinated omission).
     PerSecond(f64, Spacing),
     /// Closed loop: each client asks again as soon as it is answered.
     Max,
@@ -152,7 +153,9 @@ impl Clients {
             let op = op.clone();
             return if self.idle() { Ok(self.set_up(op)) } else { Err(Nanos::FOREVER) };
         }
+        let mut waited = Nanos(0);
         if let Rate::PerSecond(rate, spacing) = self.rate {
+            waited = now - self.due;
             let mean = 1e9 / rate;
             self.due = self.due
                 + Nanos(match spacing {
@@ -173,14 +176,21 @@ impl Clients {
         client.busy = true;
         client.key = key;
         let process = Process(client.process);
-        Ok(Invocation { process, session, node, is_final: false, op })
+        Ok(Invocation { process, session, node, is_final: false, waited, op })
     }
 
     fn set_up(&mut self, op: Op) -> Invocation {
         let client = &mut self.all[0];
         client.busy = true;
         self.free.retain(|session| *session != 0);
-        Invocation { process: Process(client.process), session: 0, node: None, is_final: false, op }
+        Invocation {
+            process: Process(client.process),
+            session: 0,
+            node: None,
+            is_final: false,
+            waited: Nanos(0),
+            op,
+        }
     }
 
     /// An operation of one of these clients has ended at `now`.

@@ -103,6 +103,7 @@ impl Finals {
                 session: self.first_session + at as u32,
                 node: reader.node.clone(),
                 is_final: true,
+                waited: Nanos(0),
                 op: Op::single(self.function, keys.nth(reader.key), Value::Null),
             }));
         }

@@ -155,6 +155,7 @@ impl Builder {
                     is_final: client.is_final,
                 };
                 let txn = self.line(line, &accesses)?;
+                self.waited(txn, client.waited);
                 if let Some(error) = &client.error {
                     self.error(txn, error);
                 }
@@ -282,6 +283,13 @@ impl Builder {
     fn set_version(&mut self, txn: u32, version: Option<i64>) {
         if let Some(version) = version {
             self.history.version.insert(txn, version);
+        }
+    }
+
+    /// Notes how long a transaction was due before it was invoked.
+    pub fn waited(&mut self, txn: u32, waited: Nanos) {
+        if waited > Nanos(0) {
+            self.history.waited.insert(txn, waited);
         }
     }
 

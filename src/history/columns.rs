@@ -111,6 +111,7 @@ pub struct History {
     // Few transactions have these.
     pub(super) version: FxHashMap<u32, i64>,
     pub(super) error: FxHashMap<u32, Box<str>>,
+    pub(super) waited: FxHashMap<u32, Nanos>,
     /// The lines that gave up a transaction; event form only.
     pub(super) given_up: FxHashMap<u32, GivenUp>,
     /// The index of the lines that began and ended a fault; event form only.
@@ -233,6 +234,7 @@ impl History {
             + self.access_function.capacity()
             + 13 * self.version.capacity()
             + 21 * self.error.capacity()
+            + 13 * self.waited.capacity()
             + 21 * self.given_up.capacity()
             + size_of::<Value>() * self.keys.capacity()
             + self.values.heap_bytes()
@@ -296,6 +298,7 @@ impl History {
             given_up: self.given_up.iter().filter_map(|(at, g)| Some((moved(at)?, *g))).collect(),
             fault_lines: self.fault_lines.clone(),
             error: self.error.iter().filter_map(|(at, e)| Some((moved(at)?, e.clone()))).collect(),
+            waited: self.waited.iter().filter_map(|(at, w)| Some((moved(at)?, *w))).collect(),
         }
     }
 
@@ -435,6 +438,11 @@ impl<'h> Txn<'h> {
     /// The version the store gave.
     pub fn version(self) -> Option<i64> {
         self.history.version.get(&self.id.0).copied()
+    }
+
+    /// How long it was due before it was invoked; zero where nobody says.
+    pub fn waited(self) -> Nanos {
+        self.history.waited.get(&self.id.0).copied().unwrap_or(Nanos(0))
     }
 
     /// Why it failed or stayed unknown.

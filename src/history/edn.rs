@@ -217,6 +217,7 @@ impl Reader {
             .builder
             .line(line, &self.accesses)
             .map_err(|malformed| Flaw::new(fields.start, malformed))?;
+        self.builder.waited(txn, fields.waited);
         if let Some(error) = &fields.error
             && fields.kind != Kind::Ok
         {

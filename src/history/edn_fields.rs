@@ -4,7 +4,7 @@ use crate::history::edn_scan::{Edn, Slot};
 use crate::history::json::function_names;
 use crate::history::json_fields::ID_MAX;
 use crate::history::read::Flaw;
-use crate::model::{Function, Kind, Value};
+use crate::model::{Function, Kind, Nanos, Value};
 
 /// The fields of one operation, as they stand.
 pub(super) struct Fields<'a> {
@@ -22,6 +22,7 @@ pub(super) struct Fields<'a> {
     pub(super) session: Option<u32>,
     pub(super) version: Option<i64>,
     pub(super) is_final: bool,
+    pub(super) waited: Nanos,
     pub(super) error: Option<Value>,
     pub(super) fault: Option<u32>,
     pub(super) begins: Option<bool>,
@@ -100,6 +101,7 @@ pub(super) fn fields<'a>(edn: &mut Edn<'a>) -> Result<Fields<'a>, Flaw> {
         session: None,
         version: None,
         is_final: false,
+        waited: Nanos(0),
         error: None,
         fault: None,
         begins: None,
@@ -184,6 +186,11 @@ pub(super) fn fields<'a>(edn: &mut Edn<'a>) -> Result<Fields<'a>, Flaw> {
             "final" | "final?" => {
                 fields.is_final = edn.form()? == Value::Bool(true);
                 11
+            }
+            "waited-ns" => {
+                let waited = whole(edn, u64::MAX - 1, "a wait: nanoseconds, a whole number")?;
+                fields.waited = Nanos(waited.unwrap_or(0));
+                14
             }
             "fault" => {
                 fields.fault = edn.form()?.as_int().and_then(|n| u32::try_from(n).ok());

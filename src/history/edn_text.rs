@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::history::json_text::{decimal, json_text as text};
-use crate::model::{Event, Function, Op, Value, What};
+use crate::model::{Event, Function, Nanos, Op, Value, What};
 
 /// One event as a map on a line of its own. Keys become `[k v]` tuples, as `jepsen.independent`
 /// has them, if `has_tuples`; otherwise they have a field of their own, which Jepsen passes over.
@@ -27,6 +27,9 @@ pub(super) fn edn_line(line: &mut String, index: u32, event: &Event, has_tuples:
             }
             if client.is_final {
                 line.push_str(", :final? true");
+            }
+            if client.waited > Nanos(0) {
+                let _ = write!(line, ", :waited-ns {}", client.waited.0);
             }
             if let Some(error) = &client.error {
                 line.push_str(", :error ");

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::history::json::{Json, Slot};
 use crate::history::read::Flaw;
-use crate::model::Kind;
+use crate::model::{Kind, Nanos};
 
 /// The greatest number that is an id.
 pub(super) const ID_MAX: u64 = u32::MAX as u64 - 16;
@@ -36,6 +36,7 @@ pub(super) struct Fields<'a> {
     pub(super) session: Option<u32>,
     pub(super) version: Option<i64>,
     pub(super) is_final: bool,
+    pub(super) waited: Nanos,
     pub(super) error: Option<Cow<'a, str>>,
     pub(super) fault: Option<u32>,
     pub(super) begins: Option<bool>,
@@ -76,6 +77,7 @@ pub(super) fn fields<'a>(json: &mut Json<'a>, form: &Form) -> Result<Fields<'a>,
         session: None,
         version: None,
         is_final: false,
+        waited: Nanos(0),
         error: None,
         fault: None,
         begins: None,
@@ -139,6 +141,11 @@ pub(super) fn fields<'a>(json: &mut Json<'a>, form: &Form) -> Result<Fields<'a>,
             "final" => {
                 fields.is_final = json.boolean()?;
                 10
+            }
+            "waited_ns" => {
+                let waited = json.natural(u64::MAX - 1, "a wait: nanoseconds, a whole number")?;
+                fields.waited = Nanos(waited);
+                14
             }
             "error" => {
                 fields.error = Some(json.text("an error: a text")?);

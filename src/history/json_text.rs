@@ -25,13 +25,14 @@ fn json_client(line: &mut String, client: &ClientEvent) {
     if let Some(session) = client.session.filter(|session| *session != process.0) {
         let _ = write!(line, ",\"session\":{session}");
     }
-    json_rest(line, client.version, client.is_final, client.error.as_deref());
+    json_rest(line, client.version, client.is_final, client.waited, client.error.as_deref());
 }
 
 pub(super) fn json_rest(
     line: &mut String,
     version: Option<i64>,
     is_final: bool,
+    waited: Nanos,
     error: Option<&str>,
 ) {
     if let Some(version) = version {
@@ -39,6 +40,9 @@ pub(super) fn json_rest(
     }
     if is_final {
         line.push_str(",\"final\":true");
+    }
+    if waited > Nanos(0) {
+        let _ = write!(line, ",\"waited_ns\":{}", waited.0);
     }
     if let Some(error) = error {
         line.push_str(",\"error\":");

@@ -23,7 +23,7 @@ use crate::model::{FaultId, Function, Kind, Nanos, Process, Value};
 
 const FORM: Form = Form {
     is_whole: false,
-    names: "index, time, process, type, f, key, value, node, session, version, final, error, fault, \
+    names: "index, time, process, type, f, key, value, node, session, version, final, waited_ns, error, fault, \
             begins",
     required: &[(TIME, "time"), (PROCESS, "process"), (TYPE, "type"), (FUNCTION, "f")],
 };
@@ -167,6 +167,7 @@ impl Reader {
             .builder
             .line(line, &self.accesses)
             .map_err(|malformed| Flaw::new(start, malformed))?;
+        self.builder.waited(txn, event.waited);
         if let Some(error) = &event.error {
             self.builder.error(txn, error);
         }

@@ -97,6 +97,7 @@ pub fn merge(histories: &[History], error: Option<Nanos>) -> Result<History, Mer
             };
             let whole = op(history, txn, false);
             let number = builder.whole(operation, &whole).map_err(MergeError::Malformed)?;
+            builder.waited(number, txn.waited());
             if let Some(why) = txn.error() {
                 builder.error(number, why);
             }

@@ -20,7 +20,7 @@ use crate::model::{FaultId, Nanos, Process};
 
 const FORM: Form = Form {
     is_whole: true,
-    names: "i, p, s, type, inv, ret, f, k, v, node, version, final, error, fault",
+    names: "i, p, s, type, inv, ret, f, k, v, node, version, final, waited_ns, error, fault",
     required: &[(PROCESS, "p"), (TYPE, "type"), (TIME, "inv"), (FUNCTION, "f")],
 };
 
@@ -91,6 +91,7 @@ fn add(
     };
     let txn =
         builder.operation(operation, &accesses).map_err(|malformed| Flaw::new(start, malformed))?;
+    builder.waited(txn, fields.waited);
     if let Some(error) = &fields.error {
         builder.error(txn, error);
     }

@@ -39,7 +39,7 @@ pub(super) fn write_operations(history: &History, to: &mut dyn Write) -> io::Res
             line.push_str(",\"node\":");
             json_text(&mut line, &history.nodes()[node.index()]);
         }
-        json_rest(&mut line, txn.version(), txn.is_final(), txn.error());
+        json_rest(&mut line, txn.version(), txn.is_final(), txn.waited(), txn.error());
         line.push_str("}\n");
         to.write_all(line.as_bytes())?;
     }

@@ -179,7 +179,9 @@ fn client(history: &History, txn: Txn<'_>, kind: Kind) -> ClientEvent {
     event.session = Some(history.session_name(txn.session()));
     event.node = txn.node().map(|node| history.nodes()[node.index()].clone());
     event.is_final = txn.is_final();
-    if kind != Kind::Invoke {
+    if kind == Kind::Invoke {
+        event.waited = txn.waited();
+    } else {
         event.version = txn.version();
         event.error = txn.error().map(str::to_owned);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Fault, FaultId, Op, Process};
+use crate::model::{Fault, FaultId, Nanos, Op, Process};
 
 /// An operation about to be invoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Invocation {
     pub node: Option<Arc<str>>,
     /// A read after quiescence: it must be answered by that very node.
     pub is_final: bool,
+    /// How long it was due before anybody was free to invoke it; zero in a closed loop.
+    pub waited: Nanos,
     /// What to do.
     pub op: Op,
 }

@@ -75,6 +75,8 @@ pub struct ClientEvent {
     pub version: Option<i64>,
     /// A read taken after faults were healed and the quiescence wait had passed.
     pub is_final: bool,
+    /// How long the operation was due before it was invoked; zero in a completion.
+    pub waited: Nanos,
     /// Why it failed or stayed unknown.
     pub error: Option<String>,
 }
@@ -90,6 +92,7 @@ impl ClientEvent {
             node: None,
             version: None,
             is_final: false,
+            waited: Nanos(0),
             error: None,
         }
     }

@@ -178,6 +178,12 @@ fn metrics(report: &Report<'_>) -> Tree {
         "ok_fraction_outside_faults": outside,
         "ok_per_second": metrics.ok_per_second,
         "latency_ns": metrics.latency.as_ref().map(quantiles),
+        "latency_from_due_ns": metrics.pace.and_then(|pace| pace.latency).as_ref().map(quantiles),
+        "late": metrics.pace.map(|pace| json!({
+            "operations": pace.late,
+            "waited_ns": quantiles(&pace.waited),
+        })),
+        "added_latency_ns": report.added.as_ref().map(quantiles),
         "lost_acknowledged_writes": report.lost_writes(),
         "losses": metrics.losses.iter().map(|one| losses(report, one)).collect::<Tree>(),
         "staleness": staleness,

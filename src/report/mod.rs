@@ -42,7 +42,7 @@ pub use matrix_text::MatrixText;
 pub use style::Style;
 pub use text::Text;
 
-use crate::check::{Assessment, Metrics, Property, Status, Verdict};
+use crate::check::{Assessment, Latency, Metrics, Property, Status, Verdict};
 use crate::history::History;
 
 /// All there is to report.
@@ -56,6 +56,8 @@ pub struct Report<'a> {
     pub assessment: &'a Assessment,
     /// The numbers.
     pub metrics: &'a Metrics,
+    /// What rashomon itself added to the latencies; of a run on a live target only.
+    pub added: Option<Latency>,
     /// The command that reproduces the run or the check.
     pub reproduce: Option<&'a str>,
     /// The exit code of this program.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::check::{Counts, Coverage, Latency, Losses, Measured, Share, Status};
+use crate::check::{Counts, Coverage, Latency, Losses, Measured, Pace, Share, Status};
 use crate::history::TxnId;
 use crate::report::digest::{self, Row, Section, is_told_in_full, proofs_shown};
 use crate::report::escape::{clipped, plain, wrapped};
@@ -409,10 +409,31 @@ pub(super) fn facts(report: &Report<'_>) -> Vec<String> {
             let each: Vec<String> = metrics.coverage.iter().map(covered).collect();
             facts.push(format!("faults: {}", each.join("; ")));
         }
+        facts.extend(metrics.pace.map(|pace| kept(&pace)));
+        facts.extend(
+            report
+                .added
+                .map(|added| format!("of each latency rashomon itself took {}", quantiles(&added))),
+        );
     } else {
         facts.push("the history has no times, so nothing is said of latency".to_owned());
     }
     facts
+}
+
+/// How well operations came at their pace.
+fn kept(pace: &Pace) -> String {
+    let late = counted(pace.late, "operation");
+    let waited = quantiles(&pace.waited);
+    let latency = pace.latency.map_or_else(String::new, |latency| {
+        format!("; from when they were due, successful ones took {}", quantiles(&latency))
+    });
+    format!("{late} began later than due: {waited}{latency}")
+}
+
+/// `12 us in the middle, 40 us at 99 %, 2 ms at most`.
+fn quantiles(of: &Latency) -> String {
+    format!("{} in the middle, {} at 99 %, {} at most", of.p50, of.p99, of.max)
 }
 
 /// `partition 3 times, 9.012 s, each seen in force`.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::check::{Latency, Times};
 use crate::generate::{Context, Generator, Next};
 use crate::history::{Builder, Header, History, Malformed};
 use crate::model::{
@@ -23,6 +24,9 @@ const GLANCE: Nanos = Nanos::from_millis(100);
 pub struct Driven {
     /// What happened.
     pub history: History,
+    /// How much of the latencies is rashomon's own: from the moment that an operation is handed over until
+    /// its client sets about it, and from the client's answer to its record. Absent under virtual time.
+    pub added: Option<Latency>,
     /// Whether it was interrupted before the generator was done.
     pub interrupted: bool,
 }
@@ -69,8 +73,15 @@ pub fn drive(
 ) -> Result<Driven, DriveError> {
     let mut builder = Builder::new();
     builder.header(header);
-    let mut driver =
-        Driver { target, generator, journal, builder, open_faults: BTreeMap::new(), open: 0 };
+    let mut driver = Driver {
+        target,
+        generator,
+        journal,
+        builder,
+        open_faults: BTreeMap::new(),
+        open: 0,
+        added: Times::default(),
+    };
     let outcome = driver.run(stop);
     let ended = driver.end_faults();
     let closed = driver.target.close().map_err(DriveError::from);
@@ -78,8 +89,9 @@ pub fn drive(
     closed?;
     ended?;
     let interrupted = outcome?;
+    let added = driver.added.read();
     let history = driver.builder.finish().map_err(DriveError::Malformed)?;
-    Ok(Driven { history, interrupted })
+    Ok(Driven { history, added, interrupted })
 }
 
 struct Driver<'a> {
@@ -90,6 +102,7 @@ struct Driver<'a> {
     open_faults: BTreeMap<FaultId, Fault>,
     /// Operations invoked and not completed.
     open: usize,
+    added: Times,
 }
 
 impl Driver<'_> {
@@ -131,6 +144,7 @@ impl Driver<'_> {
                 session: Some(invocation.session),
                 node: invocation.node.clone(),
                 is_final: invocation.is_final,
+                waited: invocation.waited,
                 ..ClientEvent::new(invocation.process, Kind::Invoke, invocation.op.clone())
             }),
             Action::Begin(id, fault) => {
@@ -163,7 +177,12 @@ impl Driver<'_> {
         if let What::Client(client) = &event.what {
             match client.kind {
                 Kind::Invoke => self.open += 1,
-                _ => self.open -= 1,
+                _ => {
+                    self.open -= 1;
+                    if let Some(added) = self.target.added_latency() {
+                        self.added.record(added);
+                    }
+                }
             }
         }
         self.generator.update(event);

@@ -43,11 +43,13 @@ pub struct LiveTarget {
     timeout: Duration,
     start: Instant,
     /// The tasks of the processes that may be asked again.
-    tasks: BTreeMap<Process, UnboundedSender<Invocation>>,
+    tasks: BTreeMap<Process, UnboundedSender<Asked>>,
     completions: Receiver<Completion>,
     complete: Sender<Completion>,
     /// How many invocations have not come out of `advance`.
     under_way: usize,
+    /// Of the completion that came out of it last.
+    added: Nanos,
     injector: Option<Injector>,
     sweeper: Option<Sweeper>,
     follow: Follow,
@@ -90,9 +92,18 @@ impl Sweeper {
     }
 }
 
+/// An invocation on its way to the task of its process.
+struct Asked {
+    invocation: Invocation,
+    at: Instant,
+}
+
 struct Completion {
     invocation: Invocation,
     answer: Answer,
+    /// How long the invocation was on its way to its client, and when the answer of that one left it.
+    queued: Duration,
+    answered: Instant,
 }
 
 impl LiveTarget {
@@ -122,6 +133,7 @@ impl LiveTarget {
             completions,
             complete,
             under_way: 0,
+            added: Nanos(0),
             injector: None,
             sweeper: None,
             follow: Follow::Given,
@@ -178,24 +190,27 @@ impl LiveTarget {
         });
         invocation.node = Some(node);
         self.under_way += 1;
+        let asked = Asked { invocation, at: Instant::now() };
         let refused = match self.tasks.get(&process) {
-            Some(task) => task.send(invocation).err().map(|refused| refused.0),
-            None => Some(invocation),
+            Some(task) => task.send(asked).err().map(|refused| refused.0),
+            None => Some(asked),
         };
         // No task yet, or one that a panic ended.
-        if let Some(invocation) = refused {
+        if let Some(asked) = refused {
             let (task, inbox) = unbounded_channel();
             let (factory, complete) = (self.factory.clone(), self.complete.clone());
             self.runtime.spawn(serve(inbox, factory, self.timeout, complete));
-            task.send(invocation).expect("the receiver is in the task that was just started");
+            task.send(asked).expect("the receiver is in the task that was just started");
             self.tasks.insert(process, task);
         }
         Ok(())
     }
 
-    fn event(&mut self, Completion { invocation, answer }: Completion) -> Event {
+    fn event(&mut self, completion: Completion) -> Event {
+        let Completion { invocation, answer, queued, answered } = completion;
         self.under_way -= 1;
-        let Invocation { process, session, node, is_final, mut op } = invocation;
+        self.added = Nanos((queued + answered.elapsed()).as_nanos() as u64);
+        let Invocation { process, session, node, is_final, mut op, .. } = invocation;
         let (kind, error) = match answer.outcome {
             Outcome::Ok(mops) => {
                 op.mops = mops;
@@ -209,8 +224,14 @@ impl LiveTarget {
             self.tasks.remove(&process);
         }
         let version = answer.version.filter(|_| kind == Kind::Ok);
-        let session = Some(session);
-        let what = ClientEvent { process, kind, op, session, node, version, is_final, error };
+        let what = ClientEvent {
+            session: Some(session),
+            node,
+            version,
+            is_final,
+            error,
+            ..ClientEvent::new(process, kind, op)
+        };
         Event { time: self.now(), what: What::Client(what) }
     }
 }
@@ -273,6 +294,10 @@ impl Target for LiveTarget {
         Some(self.event(completion))
     }
 
+    fn added_latency(&self) -> Option<Nanos> {
+        Some(self.added)
+    }
+
     /// Who was last seen to lead; this asks nobody.
     fn primary(&mut self) -> Option<Arc<str>> {
         self.primary.lock().map_or(None, |primary| primary.clone())
@@ -310,15 +335,16 @@ impl Drop for LiveTarget {
 
 /// The task of one process: one operation after the other, until one does not end.
 async fn serve(
-    mut inbox: UnboundedReceiver<Invocation>,
+    mut inbox: UnboundedReceiver<Asked>,
     factory: Arc<Factory>,
     limit: Duration,
     complete: Sender<Completion>,
 ) {
     let mut clients: BTreeMap<Arc<str>, Box<dyn Client>> = BTreeMap::new();
-    while let Some(invocation) = inbox.recv().await {
+    while let Some(Asked { invocation, at }) = inbox.recv().await {
         let node = invocation.node.clone().unwrap_or_default();
-        let debt = Debt { invocation, complete: complete.clone(), paid: false };
+        let debt =
+            Debt { invocation, queued: at.elapsed(), complete: complete.clone(), paid: false };
         let client = match clients.remove(&node) {
             Some(client) => Ok(client),
             None => factory(debt.invocation.process, &node),
@@ -352,6 +378,7 @@ async fn serve(
 /// unknown.
 struct Debt {
     invocation: Invocation,
+    queued: Duration,
     complete: Sender<Completion>,
     paid: bool,
 }
@@ -364,7 +391,12 @@ impl Debt {
     fn settle(&mut self, answer: Answer) {
         self.paid = true;
         // Nobody listens once the target is gone.
-        let _ = self.complete.send(Completion { invocation: self.invocation.clone(), answer });
+        let _ = self.complete.send(Completion {
+            invocation: self.invocation.clone(),
+            answer,
+            queued: self.queued,
+            answered: Instant::now(),
+        });
     }
 }
 

@@ -31,6 +31,12 @@ pub trait Target {
     /// The next completion at or before `until`; `None` when that time has come without one.
     fn advance(&mut self, until: Nanos) -> Option<Event>;
 
+    /// How much of the latency of the completion that came out of `advance` last is rashomon's own; `None`
+    /// under virtual time.
+    fn added_latency(&self) -> Option<Nanos> {
+        None
+    }
+
     /// Who is believed to be the primary, for faults and routing that are aimed at it.
     fn primary(&mut self) -> Option<Arc<str>> {
         None

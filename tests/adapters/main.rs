@@ -48,7 +48,8 @@ impl Asked {
     fn begin_at(&mut self, node: usize, op: Op) {
         let process = Process(self.next);
         let node = Some(self.nodes[node].clone());
-        let invocation = Invocation { process, session: 0, node, is_final: false, op };
+        let invocation =
+            Invocation { process, session: 0, node, is_final: false, waited: Nanos(0), op };
         self.target.begin(&Action::Invoke(invocation)).expect("the target is open");
     }
 

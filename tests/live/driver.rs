@@ -96,6 +96,19 @@ fn advance_waits_until_the_time_and_no_longer_than_for_a_completion() {
 }
 
 #[test]
+fn what_lies_about_before_it_is_recorded_is_our_own_latency() {
+    let (mut target, _) = puppets();
+    begin(&mut target, 1, write(1));
+    let until = target.now() + Nanos::from_millis(100);
+    while target.now() < until {
+        std::hint::spin_loop();
+    }
+    assert!(target.advance(Nanos::FOREVER).is_some());
+    let added = target.added_latency().expect("real time");
+    assert!((70..=100).contains(&(added.0 / 1_000_000)), "{added}");
+}
+
+#[test]
 fn a_panic_is_info_and_the_others_go_on() {
     let (mut target, dropped) = puppets();
     let client = ask(&mut target, 1, write(PANICS));
@@ -132,7 +145,8 @@ fn a_client_that_cannot_be_opened_is_fail() {
 fn what_it_cannot_do_is_an_error() {
     let (mut target, _) = puppets();
     let (process, node, is_final) = (Process(1), Some(Arc::from("n9")), false);
-    let mut invocation = Invocation { process, session: 1, node, is_final, op: write(1) };
+    let mut invocation =
+        Invocation { process, session: 1, node, is_final, waited: Nanos(0), op: write(1) };
     let unknown = target.begin(&Action::Invoke(invocation.clone()));
     assert_eq!(unknown, Err(TargetError::Unusable("no node is called n9".to_owned())));
     // Without a node the target chooses.

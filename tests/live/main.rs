@@ -23,7 +23,7 @@ fn begin(target: &mut dyn Target, process: u32, op: Op) {
 fn begin_at(target: &mut dyn Target, process: u32, node: &str, op: Op) {
     let (session, node) = (process + 100, Some(Arc::from(node)));
     let process = Process(process);
-    let invocation = Invocation { process, session, node, is_final: false, op };
+    let invocation = Invocation { process, session, node, is_final: false, waited: Nanos(0), op };
     target.begin(&Action::Invoke(invocation)).expect("the target is open");
 }
 

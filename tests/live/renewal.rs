@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rashomon::model::{Action, Fault, FaultId, Invocation, NodeFault, Op, Process, Value};
+use rashomon::model::{Action, Fault, FaultId, Invocation, Nanos, NodeFault, Op, Process, Value};
 use rashomon::target::{FAULT_JOURNAL, Target, TargetConfig, TargetError, heal, open};
 
 use crate::directory;
@@ -163,6 +163,7 @@ fn a_run_ends_when_a_node_may_have_healed_itself() {
         session: 0,
         node: None,
         is_final: false,
+        waited: Nanos(0),
         op: Op::read(Value::text("x")),
     });
     let why = loop {

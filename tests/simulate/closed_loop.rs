@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rashomon::history::{Builder, History};
+use rashomon::history::{Builder, Header, History, Writer};
 use rashomon::model::{
     Action, ClientEvent, Cut, Event, Fault, FaultId, Function, Invocation, Kind, Nanos, NodeFault,
     Op, Packet, Process, Random, Skew, Value, What,
@@ -205,7 +205,7 @@ impl Lab {
         };
         let event = Event { time: now, what: What::Client(what) };
         self.builder.event(&event).expect("well formed");
-        let call = Invocation { process, session, node, is_final, op };
+        let call = Invocation { process, session, node, is_final, waited: Nanos(0), op };
         self.target.begin(&Action::Invoke(call)).expect("the simulator takes every operation");
     }
 
@@ -321,10 +321,14 @@ fn name(key: u64) -> Value {
 }
 
 impl Seen {
-    /// FNV-1a of everything seen.
+    /// FNV-1a of everything seen, as it is written to a file.
     pub(crate) fn digest(&self) -> u64 {
-        let text = format!("{:?}", self.events);
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        let writer = Writer::new(Vec::new(), &Header::default());
+        let mut writer = writer.expect("memory can be written to");
+        for event in &self.events {
+            writer.record(event).expect("memory can be written to");
+        }
+        writer.into_inner().into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         })
     }

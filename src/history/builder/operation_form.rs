@@ -143,5 +143,7 @@ impl Builder {
             history.version.iter().map(|(at, version)| (moved[*at as usize], *version)).collect();
         history.error =
             history.error.drain().map(|(at, error)| (moved[at as usize], error)).collect();
+        history.waited =
+            history.waited.iter().map(|(at, waited)| (moved[*at as usize], *waited)).collect();
     }
 }

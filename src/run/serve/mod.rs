@@ -164,7 +164,8 @@ impl Cluster<'_> {
     ) {
         let process = Process(self.next_process);
         self.next_process = self.next_process.wrapping_add(1);
-        let invocation = Invocation { process, session, node: Some(node), is_final, op };
+        let invocation =
+            Invocation { process, session, node: Some(node), is_final, waited: Nanos(0), op };
         match self.target.begin(&Action::Invoke(invocation)) {
             Ok(()) => {
                 self.waiting.insert(process, respond);
