@@ -29,7 +29,7 @@ fn next_and_update(bencher: divan::Bencher<'_, '_>, choose: &str) {
         .bench_values(|mut generator| {
             let (mut now, mut done) = (Nanos(0), 0);
             while done < OPERATIONS {
-                match generator.next(&Context { now, primary: None }) {
+                match generator.next(&Context { now, primary: None, fault_under_way: false }) {
                     Next::Do(Action::Invoke(invocation)) => {
                         let mut client =
                             ClientEvent::new(invocation.process, Kind::Invoke, invocation.op);

@@ -1,9 +1,12 @@
 //! How many operations a second a live target carries, driven as in a run with its history written to
 //! a file: a hundred clients in a closed loop, half reads and half writes on eight keys.
 //!
-//! `taskset -c 0 cargo bench --bench live`; the figure is `items/s`. `none` is rashomon alone, `http`
-//! adds the HTTP client and a server of a few lines in this process, on the same core.
+//! `taskset -c 0 cargo bench --bench live`; the figure is `items/s`. `none` is rashomon alone, `http` adds
+//! the HTTP client. Its server is a process of a few lines, on a processor of its own (`server_apart`) or on
+//! that of rashomon (`server_beside`).
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use divan::counter::ItemsCount;
@@ -18,7 +21,7 @@ use tokio::net::TcpListener;
 const CLIENTS: u32 = 100;
 
 fn main() {
-    divan::main();
+    if std::env::args().nth(1).as_deref() == Some(SERVE) { serve() } else { divan::main() }
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
@@ -28,13 +31,62 @@ fn none(bencher: divan::Bencher) {
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
-fn http(bencher: divan::Bencher) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
-    let address = listener.local_addr().expect("it listens");
-    runtime.spawn(async move {
+fn server_apart(bencher: divan::Bencher) {
+    http(bencher, "1");
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn server_beside(bencher: divan::Bencher) {
+    http(bencher, "0");
+}
+
+fn http(bencher: divan::Bencher, processor: &str) {
+    let server = Server::start(processor);
+    let file = format!(
+        "name = \"http\"\nadapter = \"http\"\n[nodes]\nn1 = \"http://{}\"\n\
+         [operation.read]\nmethod = \"GET\"\npath = \"/${{key|url}}\"\nvalue = {{ decode = \"json\" }}\n\
+         answer = [{{ status = 200, is = \"ok\" }}]\n\
+         [operation.write]\nmethod = \"PUT\"\npath = \"/${{key|url}}/${{value|url}}\"\n\
+         answer = [{{ status = 200, is = \"ok\" }}]\n",
+        server.address
+    );
+    bencher.counter(ItemsCount::new(50_000_u32)).bench(|| run(&file, 50_000));
+}
+
+/// What this program is told to be the server.
+const SERVE: &str = "serve";
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(processor: &str) -> Self {
+        let own = std::env::current_exe().expect("a path");
+        let mut command = Command::new("taskset");
+        command.args(["-c", processor]).arg(own).arg(SERVE).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("taskset (Debian: util-linux) is there");
+        let mut address = String::new();
+        let said = child.stdout.take().expect("it is piped");
+        BufReader::new(said).read_line(&mut address).expect("it says where it listens");
+        Self { child, address: address.trim().to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Answers `null` to whatever is asked, for ever.
+fn serve() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        println!("{}", listener.local_addr().expect("it listens"));
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut bytes = [0; 4096];
@@ -48,14 +100,6 @@ fn http(bencher: divan::Bencher) {
             });
         }
     });
-    let file = format!(
-        "name = \"http\"\nadapter = \"http\"\n[nodes]\nn1 = \"http://{address}\"\n\
-         [operation.read]\nmethod = \"GET\"\npath = \"/${{key|url}}\"\nvalue = {{ decode = \"json\" }}\n\
-         answer = [{{ status = 200, is = \"ok\" }}]\n\
-         [operation.write]\nmethod = \"PUT\"\npath = \"/${{key|url}}/${{value|url}}\"\n\
-         answer = [{{ status = 200, is = \"ok\" }}]\n"
-    );
-    bencher.counter(ItemsCount::new(50_000_u32)).bench(|| run(&file, 50_000));
 }
 
 fn run(file: &str, operations: u64) {

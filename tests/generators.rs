@@ -67,7 +67,7 @@ fn run(workload: &Workload, seed: u64, nodes: &[Arc<str>]) -> Run {
     let mut due: BinaryHeap<std::cmp::Reverse<(Nanos, Process)>> = BinaryHeap::new();
     let (mut now, mut actions, mut events) = (Nanos(0), Vec::new(), Vec::new());
     loop {
-        let context = Context { now, primary: nodes.first() };
+        let context = Context { now, primary: nodes.first(), fault_under_way: false };
         let until = match generator.next(&context) {
             Next::Done => break,
             Next::WaitUntil(until) => until,

@@ -23,7 +23,7 @@ fn run(workload: &Workload, seed: u64) -> History {
     let mut history = Builder::new();
     loop {
         let (now, primary) = (target.now(), target.primary());
-        match generator.next(&Context { now, primary: primary.as_ref() }) {
+        match generator.next(&Context { now, primary: primary.as_ref(), fault_under_way: false }) {
             Next::Done => break,
             Next::WaitUntil(until) => {
                 let Some(event) = target.advance(until) else { continue };

@@ -117,7 +117,7 @@ fn run(name: &str, overrides: &[(&str, &str)], seed: u64) -> Run {
     let (mut run, mut broken, mut elements) = (Run::default(), 0_u32, Elements::default());
     loop {
         let (now, primary) = (target.now(), target.primary());
-        match generator.next(&Context { now, primary: primary.as_ref() }) {
+        match generator.next(&Context { now, primary: primary.as_ref(), fault_under_way: false }) {
             Next::Done => break,
             Next::WaitUntil(until) => {
                 let Some(event) = target.advance(until) else { continue };

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// Run an embedded store as a real HTTP cluster on loopback, one port a node
     #[cfg(feature = "live")]
     Serve(ServeArgs),
-    /// Undo every fault that a run of a live target left behind
+    /// Undo every fault that runs of live targets left behind
     Heal(HealArgs),
     /// A real cluster on this machine: every node in a network namespace of its own
     #[cfg(feature = "live")]
@@ -352,7 +352,7 @@ pub(crate) struct LintArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct HealArgs {
-    /// The directory of the run, or its faults.jsonl
+    /// The directory of a run, its faults.jsonl, or a directory with runs below it, as a survey leaves it
     pub(crate) run: PathBuf,
 }
 

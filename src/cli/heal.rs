@@ -1,55 +1,101 @@
-//! `rashomon heal`: undo what a killed run left broken.
+//! `rashomon heal`: undo what killed runs left broken.
 
 use crate::cli::args::HealArgs;
 use crate::cli::exit::{Exit, Failure};
 
 #[cfg(feature = "live")]
-pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
-    use crate::target::TargetError;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-    if !crate::lab::is_root() && args.run.join(crate::lab::LAB_FILE).exists() {
-        return Err(super::lab::failure(crate::lab::run_as_root_of_a_namespace()));
-    }
-    let journal = if args.run.is_dir() { args.run.join("faults.jsonl") } else { args.run.clone() };
-    if !journal.exists() {
-        if args.run.is_dir() {
-            if take_down(args)? {
-                return Ok(Exit::Holds);
-            }
-            println!("{} has no fault journal: nothing was broken", args.run.display());
-            return Ok(Exit::Holds);
-        }
+#[cfg(feature = "live")]
+use crate::{
+    lab::{self, LAB_FILE, is_root, run_as_root_of_a_namespace},
+    target::{self, FAULT_JOURNAL, TargetError},
+};
+
+#[cfg(feature = "live")]
+pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
+    let path = &args.run;
+    if !path.exists() {
         return Err(Failure::bad_input(format!(
             "{} is no run and no fault journal",
-            args.run.display()
+            path.display()
         )));
     }
-    let healed = crate::target::heal(&journal);
-    // A lab goes whatever could not be healed in it.
-    let down = take_down(args);
-    match healed {
-        Ok(healed) if healed.is_empty() => println!("nothing is broken"),
-        Ok(healed) => {
-            for fault in healed {
-                println!("healed {fault}");
-            }
-        }
-        Err(TargetError::Unhealed(why)) => {
-            return Err(Failure { exit: Exit::Unhealed, message: why });
-        }
-        Err(TargetError::Unusable(why)) => return Err(Failure::target(why)),
+    let mut runs = Vec::new();
+    find_runs(path, &mut runs).map_err(|error| {
+        Failure::bad_input(format!("failed to look for runs in {}: {error}", path.display()))
+    })?;
+    if !is_root() && runs.iter().any(|run| run.join(LAB_FILE).exists()) {
+        return Err(super::lab::failure(run_as_root_of_a_namespace()));
     }
-    down.map(|_| Exit::Holds)
+    // One that was named need not be named again.
+    let is_named = runs == [path.clone()];
+    let name = |run: &Path| if is_named { String::new() } else { format!("{}: ", run.display()) };
+    let (mut exit, mut wrong, mut was_broken) = (Exit::Holds, Vec::new(), false);
+    for run in &runs {
+        let (done, failures) = mend(run);
+        was_broken |= !done.is_empty();
+        for done in done {
+            println!("{}{done}", name(run));
+        }
+        for Failure { exit: why, message } in failures {
+            // What is still broken outweighs what could not be asked.
+            exit = if exit == Exit::Unhealed { exit } else { why };
+            wrong.push(format!("{}{message}", name(run)));
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(Failure { exit, message: wrong.join("\n") });
+    }
+    if runs.is_empty() {
+        println!("{} has no fault journal: nothing was broken", path.display());
+    } else if !was_broken {
+        println!("nothing is broken");
+    }
+    Ok(Exit::Holds)
 }
 
-/// Takes the lab of a run down, if it has one.
+/// The run that lies there, or those below; a fault journal stands for its run.
 #[cfg(feature = "live")]
-fn take_down(args: &HealArgs) -> Result<bool, Failure> {
-    let down = args.run.is_dir() && crate::lab::heal(&args.run).map_err(super::lab::failure)?;
-    if down {
-        println!("took the lab down");
+fn find_runs(path: &Path, runs: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.is_file() || [FAULT_JOURNAL, LAB_FILE].iter().any(|file| path.join(file).is_file()) {
+        runs.push(path.to_owned());
+        return Ok(());
     }
-    Ok(down)
+    let mut below = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+    below.sort_by_key(fs::DirEntry::path);
+    for entry in below {
+        // What a link names is not below.
+        if entry.file_type()?.is_dir() {
+            find_runs(&entry.path(), runs)?;
+        }
+    }
+    Ok(())
+}
+
+/// Undoes what is left of one run: what was done, and what could not be.
+#[cfg(feature = "live")]
+fn mend(run: &Path) -> (Vec<String>, Vec<Failure>) {
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    let journal = if run.is_dir() { run.join(FAULT_JOURNAL) } else { run.to_owned() };
+    let healed = if journal.exists() { target::heal(&journal) } else { Ok(Vec::new()) };
+    match healed {
+        Ok(healed) => done.extend(healed.iter().map(|fault| format!("healed {fault}"))),
+        Err(TargetError::Unhealed(why)) => {
+            failures.push(Failure { exit: Exit::Unhealed, message: why });
+        }
+        Err(TargetError::Unusable(why)) => failures.push(Failure::target(why)),
+    }
+    // A lab goes whatever could not be healed in it.
+    match lab::heal(run) {
+        Ok(true) => done.push("took the lab down".to_owned()),
+        Ok(false) => {}
+        Err(error) => failures.push(super::lab::failure(error)),
+    }
+    (done, failures)
 }
 
 #[cfg(not(feature = "live"))]

@@ -227,6 +227,9 @@ fn failed(error: &DriveError) -> Failure {
 
 /// The second Ctrl-C: heal what these runs have broken and leave at once.
 pub(crate) fn quit(runs: &[PathBuf]) {
+    // What is under way ends. The run, which goes on until this process is gone, does nothing more.
+    #[cfg(feature = "live")]
+    let _shut = crate::target::shut();
     #[cfg(feature = "live")]
     {
         let mut wrong = Vec::new();

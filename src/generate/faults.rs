@@ -393,7 +393,7 @@ mod tests {
         let (mut seen, mut faults) = (Vec::new(), Vec::new());
         while nemesis.due() != Nanos::FOREVER {
             let now = nemesis.due();
-            let context = Context { now, primary: None };
+            let context = Context { now, primary: None, fault_under_way: false };
             match nemesis.next(&context) {
                 Some(Action::Begin(_, fault)) => {
                     seen.push(("cut", now.0 / 1_000_000));
@@ -416,7 +416,8 @@ mod tests {
         nemesis.start(Nanos(0), Nanos::from_millis(1_000));
         let (mut begun, mut ended) = (0, 0);
         for millis in [0, 350, 360, 980, 2_000] {
-            let context = Context { now: Nanos::from_millis(millis), primary: None };
+            let context =
+                Context { now: Nanos::from_millis(millis), primary: None, fault_under_way: false };
             while let Some(action) = nemesis.next(&context) {
                 match action {
                     Action::Begin(..) => begun += 1,
@@ -465,7 +466,7 @@ mod tests {
         while nemesis.due() != Nanos::FOREVER {
             let now = nemesis.due();
             let second = now.0 / 1_000_000_000;
-            match nemesis.next(&Context { now, primary: None }) {
+            match nemesis.next(&Context { now, primary: None, fault_under_way: false }) {
                 Some(Action::Begin(_, fault)) => story.push(format!("{second}+{}", fault.name())),
                 Some(Action::End(_, fault)) => story.push(format!("{second}-{}", fault.name())),
                 _ => {}

@@ -10,6 +10,8 @@ pub struct Context<'a> {
     pub now: Nanos,
     /// The node believed to be the primary.
     pub primary: Option<&'a Arc<str>>,
+    /// Whether a fault is being injected or undone: no other is begun or ended until that is done.
+    pub fault_under_way: bool,
 }
 
 /// A generator's answer.

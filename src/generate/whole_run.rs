@@ -80,7 +80,8 @@ impl Plan {
         let mut schedule = Vec::new();
         while nemesis.due() != Nanos::FOREVER {
             let now = nemesis.due();
-            let action = nemesis.next(&Context { now, primary: None });
+            let context = Context { now, primary: None, fault_under_way: false };
+            let action = nemesis.next(&context);
             schedule.extend(action.map(|action| (now, action)));
         }
         schedule
@@ -156,8 +157,12 @@ impl Generator for WorkloadGenerator {
     fn next(&mut self, context: &Context<'_>) -> Next {
         let now = context.now;
         loop {
-            if let Some(action) = self.nemesis.next(context) {
-                return Next::Do(action);
+            let mut due = Nanos::FOREVER;
+            if !context.fault_under_way {
+                if let Some(action) = self.nemesis.next(context) {
+                    return Next::Do(action);
+                }
+                due = self.nemesis.due();
             }
             match self.stage {
                 Stage::Idle => {
@@ -167,15 +172,14 @@ impl Generator for WorkloadGenerator {
                 Stage::Load if now < self.load_ends => {
                     return match self.clients.next(now) {
                         Ok(invocation) => self.invoke(invocation),
-                        Err(wake) => {
-                            Next::WaitUntil(wake.min(self.nemesis.due()).min(self.load_ends))
-                        }
+                        Err(wake) => Next::WaitUntil(wake.min(due).min(self.load_ends)),
                     };
                 }
                 Stage::Load => self.stage = Stage::Drain,
                 Stage::Drain => {
-                    if !self.clients.idle() || self.nemesis.due() != Nanos::FOREVER {
-                        return Next::WaitUntil(self.nemesis.due());
+                    let whole = !context.fault_under_way && due == Nanos::FOREVER;
+                    if !self.clients.idle() || !whole {
+                        return Next::WaitUntil(due);
                     }
                     self.stage = Stage::Quiesce(now + self.phases.quiesce);
                 }

@@ -230,6 +230,10 @@ impl Target for LabTarget {
         self.inner().advance(until)
     }
 
+    fn settled(&mut self, id: FaultId) -> Result<bool, TargetError> {
+        self.inner().settled(id)
+    }
+
     fn primary(&mut self) -> Option<Arc<str>> {
         self.inner().primary()
     }
@@ -244,6 +248,7 @@ impl Target for LabTarget {
         if self.keep || !self.run_dir.join(LAB_FILE).exists() {
             return healed;
         }
+        let _open = target::pass_blocking();
         // Logs that cannot be copied are no reason to leave a cluster behind.
         let _ = self.lab.keep_logs(&self.run_dir.join("logs"));
         let down = heal(&self.run_dir).map(|_| ()).map_err(|error| {

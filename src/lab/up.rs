@@ -14,7 +14,7 @@ use crate::lab::state::{BOUND, JOURNAL, LABS, Lab, LabError, Node, STATE, UP, br
 use crate::lab::switch;
 use crate::lab::watch::for_one_run;
 use crate::model::FaultId;
-use crate::target::{FaultJournal, Network, ShellCommand};
+use crate::target::{FaultJournal, Network, Outstanding, ShellCommand, pass_blocking};
 
 /// How long to wait before a node is asked again whether it is ready.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -146,6 +146,7 @@ pub(super) struct Maker {
 impl Maker {
     /// Notes what is made, makes it with one command, and returns its number.
     pub(super) fn make(&mut self, what: &str, make: &str, undo: &str) -> Result<FaultId, String> {
+        let _open = pass_blocking();
         let id = self.note(what, undo)?;
         let output = Command::new("setpriv").args(BOUND).args(["sh", "-c", make]).output();
         let output = output.map_err(|error| format!("cannot run setpriv: {error}"))?;
@@ -164,7 +165,8 @@ impl Maker {
             variables: std::collections::BTreeMap::default(),
             timeout_ms: 30_000,
         };
-        self.journal.begin(id, what, vec![undo]).map_err(|error| self.unwritable(&error))?;
+        let made = Outstanding::unprobed(id, what, vec![undo]);
+        self.journal.begin(made).map_err(|error| self.unwritable(&error))?;
         Ok(id)
     }
 

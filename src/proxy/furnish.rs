@@ -78,16 +78,15 @@ pub fn furnish(config: &mut TargetConfig, choice: &ProxyChoice, file: &Path) -> 
     let outlives = (within * OUTLIVES).as_millis();
     let start =
         format!("proxy {} --start --lease {outlives}ms", quoted(&file.display().to_string()));
-    let renew = format!("{at} renew {run}-");
     config.equip(Furniture {
         nodes: Vec::new(),
         faults,
         primary: None,
-        renew: Some(renew.clone()),
+        renew: Some(format!("{at} renew {run}-")),
         way: Some(Way {
             check: format!("{program} {start}"),
             release: format!("{at} stop --if-leased"),
-            attend: Some(renew),
+            is_leased: true,
         }),
     });
     Ok(())

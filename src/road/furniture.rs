@@ -43,7 +43,7 @@ pub(super) fn furniture(road: &RoadChoice, script: &str) -> Furniture {
         faults,
         primary: None,
         renew: Some(act("renew")),
-        way: Some(Way { check: act("check"), release: act("close"), attend: None }),
+        way: Some(Way { check: act("check"), release: act("close"), is_leased: false }),
     }
 }
 

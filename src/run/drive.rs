@@ -1,6 +1,6 @@
 //! The one loop for simulated and for real time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +79,7 @@ pub fn drive(
         journal,
         builder,
         open_faults: BTreeMap::new(),
+        under_way: VecDeque::new(),
         open: 0,
         added: Times::default(),
     };
@@ -100,6 +101,8 @@ struct Driver<'a> {
     journal: &'a mut dyn Journal,
     builder: Builder,
     open_faults: BTreeMap<FaultId, Fault>,
+    /// The beginnings and ends of faults that have not settled.
+    under_way: VecDeque<Action>,
     /// Operations invoked and not completed.
     open: usize,
     added: Times,
@@ -114,15 +117,18 @@ impl Driver<'_> {
                 self.record(&event)?;
                 continue;
             }
+            self.settle()?;
             if stop.load(Ordering::Relaxed) {
                 self.end_faults()?;
                 self.drain(now + PATIENCE)?;
                 return Ok(true);
             }
             let primary = self.target.primary();
-            match self.generator.next(&Context { now, primary: primary.as_ref() }) {
+            let fault_under_way = !self.under_way.is_empty();
+            let context = Context { now, primary: primary.as_ref(), fault_under_way };
+            match self.generator.next(&context) {
                 Next::Do(action) => self.act(&action)?,
-                Next::WaitUntil(Nanos::FOREVER) if self.open == 0 => {
+                Next::WaitUntil(Nanos::FOREVER) if self.open == 0 && !fault_under_way => {
                     let why =
                         "the generator waits for a completion, but nothing is open".to_owned();
                     return Err(TargetError::Unusable(why).into());
@@ -140,21 +146,43 @@ impl Driver<'_> {
     fn act(&mut self, action: &Action) -> Result<(), DriveError> {
         let time = self.target.now();
         let what = match action {
-            Action::Invoke(invocation) => What::Client(ClientEvent {
+            Action::Invoke(invocation) => Some(What::Client(ClientEvent {
                 session: Some(invocation.session),
                 node: invocation.node.clone(),
                 is_final: invocation.is_final,
                 waited: invocation.waited,
                 ..ClientEvent::new(invocation.process, Kind::Invoke, invocation.op.clone())
-            }),
+            })),
             Action::Begin(id, fault) => {
                 self.open_faults.insert(*id, fault.clone());
-                What::Fault(fault_event(*id, fault, true))
+                Some(What::Fault(fault_event(*id, fault, true)))
             }
-            Action::End(id, fault) => {
+            Action::End(id, _) => {
                 // The window ends when the target is whole again, not when it is asked to be.
                 self.open_faults.remove(id);
-                self.target.begin(action)?;
+                None
+            }
+        };
+        if let Some(what) = what {
+            self.record(&Event { time, what })?;
+        }
+        self.target.begin(action)?;
+        if !matches!(action, Action::Invoke(_)) {
+            self.under_way.push_back(action.clone());
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Looks which faults are in force or undone by now.
+    fn settle(&mut self) -> Result<(), DriveError> {
+        while let Some(action) = self.under_way.pop_front() {
+            let (Action::Begin(id, fault) | Action::End(id, fault)) = &action else { continue };
+            if !self.target.settled(*id)? {
+                self.under_way.push_front(action);
+                break;
+            }
+            if matches!(action, Action::End(..)) {
                 let mut ended = fault_event(*id, fault, false);
                 if let (Value::Map(entries), Some(verified)) =
                     (&ended.value, self.target.verified(*id))
@@ -162,12 +190,9 @@ impl Driver<'_> {
                     let verified = (Value::text("verified"), Value::Bool(verified));
                     ended.value = Value::Map(entries.iter().cloned().chain([verified]).collect());
                 }
-                let event = Event { time: self.target.now(), what: What::Fault(ended) };
-                return self.record(&event);
+                self.record(&Event { time: self.target.now(), what: What::Fault(ended) })?;
             }
-        };
-        self.record(&Event { time, what })?;
-        self.target.begin(action)?;
+        }
         Ok(())
     }
 
@@ -192,6 +217,12 @@ impl Driver<'_> {
     fn end_faults(&mut self) -> Result<(), DriveError> {
         while let Some((id, fault)) = self.open_faults.pop_last() {
             self.act(&Action::End(id, fault))?;
+        }
+        while !self.under_way.is_empty() {
+            if let Some(event) = self.target.advance(self.target.now() + GLANCE) {
+                self.record(&event)?;
+            }
+            self.settle()?;
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Runs the commands of faults, and those around a run; every fault is in the journal before.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use crate::model::{Fault, FaultId};
 use crate::target::commands::{Commands, Steps};
 use crate::target::config::Hook;
 use crate::target::furnish::Way;
+use crate::target::gate;
 use crate::target::renewal::Renewal;
 use crate::target::{FaultJournal, Outstanding, ShellCommand, TargetError};
 
@@ -23,8 +23,6 @@ pub(super) struct Injector {
     pub commands: Commands,
     /// What is broken.
     pub journal: FaultJournal,
-    /// Which faults are in force, and whether that was seen.
-    pub verified: BTreeMap<FaultId, bool>,
     /// Puts off the time at which the nodes heal themselves.
     pub renewal: Arc<Renewal>,
     /// The road to the nodes, where there is one.
@@ -34,16 +32,18 @@ pub(super) struct Injector {
 }
 
 impl Injector {
-    /// Injects a fault on all its nodes. It is in force when this returns; if it fails halfway, what
-    /// was done stays in the journal and is undone by [`Injector::close`].
-    pub(super) async fn inject(&mut self, id: FaultId, fault: &Fault) -> Result<(), TargetError> {
+    /// Injects a fault on all its nodes. It is in force when this returns, and whether that was seen is
+    /// what it returns; if it fails halfway, what was done stays in the journal and is undone by
+    /// [`Injector::close`].
+    pub(super) async fn inject(&mut self, id: FaultId, fault: &Fault) -> Result<bool, TargetError> {
         let unusable = |why: String| TargetError::Unusable(format!("{}: {why}", self.target));
         let Steps { inject, undo, probe } = self.commands.fault(id, fault).map_err(unusable)?;
-        self.announce(id, fault.name(), undo, probe.clone())?;
+        let begun = Outstanding { id, fault: fault.name().to_owned(), undo, probe: probe.clone() };
+        self.announce(begun).await?;
         self.renewal.begins(id, fault);
-        self.verified.insert(id, !probe.is_empty());
+        let is_probed = !probe.is_empty();
         for command in inject {
-            command.run().await.map_err(|why| {
+            act(&command).await.map_err(|why| {
                 TargetError::Unusable(format!(
                     "cannot inject {} on node {}: {why}; it was: {}",
                     fault.name(),
@@ -63,27 +63,14 @@ impl Injector {
                 ))
             })?;
         }
-        Ok(())
+        Ok(is_probed)
     }
 
     /// Undoes a fault; nothing happens if it is not in force.
     pub(super) async fn undo(&mut self, id: FaultId) -> Result<(), TargetError> {
+        let _open = gate::pass().await;
         self.renewal.ends(id);
         self.journal.undo(id).await
-    }
-
-    /// Says, as long as it is polled, that the run lives.
-    pub(super) fn attend(&self) -> Option<impl Future<Output = ()> + use<>> {
-        let attend = self.way.as_ref()?.attend.as_ref()?;
-        let pause = self.renewal.within() / 3;
-        let command = self.commands.command("", attend, &[], pause);
-        Some(async move {
-            loop {
-                tokio::time::sleep(pause).await;
-                // The next one may get there. Where a fault is in force, its renewal tells of trouble.
-                let _ = command.run().await;
-            }
-        })
     }
 
     /// Runs the setup on every node, in order. The teardown is in the journal before: it comes last
@@ -97,17 +84,17 @@ impl Injector {
         if let Some(way) = &self.way {
             let release = self.commands.command("", &way.release, &[], ROAD);
             let check = self.commands.command("", &way.check, &[], ROAD);
-            self.announce(Outstanding::ROAD, "road", vec![release], Vec::new())?;
-            check.run().await.map_err(|why| {
+            self.announce(Outstanding::unprobed(Outstanding::ROAD, "road", vec![release])).await?;
+            act(&check).await.map_err(|why| {
                 let target = &self.target;
                 TargetError::Unusable(format!("{target}: not every node can be broken: {why}"))
             })?;
         }
         if !teardown.is_empty() {
-            self.announce(Outstanding::SETUP, "setup", teardown, Vec::new())?;
+            self.announce(Outstanding::unprobed(Outstanding::SETUP, "setup", teardown)).await?;
         }
         for command in setup {
-            command.run().await.map_err(|why| {
+            act(&command).await.map_err(|why| {
                 let (target, node) = (&self.target, &command.node);
                 TargetError::Unusable(format!("{target}: cannot set up node {node}: {why}"))
             })?;
@@ -123,6 +110,7 @@ impl Injector {
 
     /// Undoes every fault and the setup.
     pub(super) async fn close(&mut self) -> Result<(), TargetError> {
+        let _open = gate::pass().await;
         let lapse = self.renewal.close();
         self.journal.undo_all().await?;
         if let Some(lapse) = lapse {
@@ -135,16 +123,17 @@ impl Injector {
         Ok(())
     }
 
-    fn announce(
-        &mut self,
-        id: FaultId,
-        fault: &str,
-        undo: Vec<ShellCommand>,
-        probe: Vec<ShellCommand>,
-    ) -> Result<(), TargetError> {
-        self.journal.begin_probed(id, fault, undo, probe).map_err(|error| {
+    async fn announce(&mut self, begun: Outstanding) -> Result<(), TargetError> {
+        let _open = gate::pass().await;
+        self.journal.begin(begun).map_err(|error| {
             let path = self.journal.path().display();
             TargetError::Unusable(format!("cannot write the fault journal {path}: {error}"))
         })
     }
+}
+
+/// Runs a command that breaks or starts something, unless nothing may be broken any more.
+async fn act(command: &ShellCommand) -> Result<String, String> {
+    let _open = gate::pass().await;
+    command.run().await
 }

@@ -28,7 +28,7 @@ pub struct Outstanding {
     pub fault: String,
     /// The commands that undo it, one a node.
     pub undo: Vec<ShellCommand>,
-    /// The commands that say whether it is in force, where there are any.
+    /// The commands that say whether it is in force, where there are any: it is only undone when they do.
     pub probe: Vec<ShellCommand>,
 }
 
@@ -37,6 +37,11 @@ impl Outstanding {
     pub(super) const SETUP: FaultId = FaultId(u32::MAX);
     /// The number of the road to the nodes, which is given back after that.
     pub(super) const ROAD: FaultId = FaultId(u32::MAX - 1);
+
+    /// What nobody can ask for.
+    pub fn unprobed(id: FaultId, what: &str, undo: Vec<ShellCommand>) -> Self {
+        Self { id, fault: what.to_owned(), undo, probe: Vec::new() }
+    }
 }
 
 impl fmt::Display for Outstanding {
@@ -128,22 +133,10 @@ impl FaultJournal {
     }
 
     /// Notes a fault that is about to be injected. It is on disk when this returns.
-    pub fn begin(&mut self, id: FaultId, fault: &str, undo: Vec<ShellCommand>) -> io::Result<()> {
-        self.begin_probed(id, fault, undo, Vec::new())
-    }
-
-    /// The same of a fault that can be asked for: it is only undone when `probe` says so.
-    pub fn begin_probed(
-        &mut self,
-        id: FaultId,
-        fault: &str,
-        undo: Vec<ShellCommand>,
-        probe: Vec<ShellCommand>,
-    ) -> io::Result<()> {
-        let begun = Outstanding { id, fault: fault.to_owned(), undo, probe };
-        let Outstanding { fault, undo, probe, .. } = begun.clone();
-        self.append(&Entry::Begin { begin: id, fault, undo, probe })?;
-        self.outstanding.push(begun);
+    pub fn begin(&mut self, fault: Outstanding) -> io::Result<()> {
+        let Outstanding { id, fault: name, undo, probe } = fault.clone();
+        self.append(&Entry::Begin { begin: id, fault: name, undo, probe })?;
+        self.outstanding.push(fault);
         Ok(())
     }
 

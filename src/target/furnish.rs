@@ -83,8 +83,8 @@ pub(crate) struct Way {
     pub(crate) check: String,
     /// Gives back what the road takes, when all is healed.
     pub(crate) release: String,
-    /// Says every third of `heal-within` that the run lives, whether anything is broken or not.
-    pub(crate) attend: Option<String>,
+    /// Whether it ends itself like a fault that nobody renews, so that `renew` is run all the time.
+    pub(crate) is_leased: bool,
 }
 
 /// A fault of a lab or a road, by its commands.
@@ -133,7 +133,8 @@ impl TargetConfig {
         }
         self.primary_command = furniture.primary.filter(|_| self.primary.is_none());
         if let Some(command) = furniture.renew {
-            self.renew = Some(Renew { command, at_once: true });
+            let always = furniture.way.as_ref().is_some_and(|way| way.is_leased);
+            self.renew = Some(Renew { command, at_once: true, always });
         }
         self.way = furniture.way;
     }

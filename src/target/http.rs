@@ -26,6 +26,7 @@
 //! - `before`: a request that goes first, for a lease, say; `${before:/ID}` is a part of its answer.
 //! - `context`: the header that comes with what a `get` showed. A `put` that replaces exactly that is sent
 //!   with it, whoever had read it; one that replaces what nobody was told is not sent.
+//! - `next`: a read is answered in pages, and is ok when all of them came ([`pages`](crate::target::pages)).
 //! - `[sigv4]`: every request is signed as AWS wants it.
 
 #![expect(clippy::disallowed_methods, reason = "the time tells one run from another")]
@@ -43,7 +44,9 @@ use crate::model::{Function, Invocation, Mop, Op, Outcome, Process, Value};
 use crate::target::answer::{Rule, Verdict};
 use crate::target::client::{Answer, Answering, Client, unanswered};
 use crate::target::config::{PrimaryQuestion, TargetConfig};
+use crate::target::filling::{Known, nothing, part, with_read};
 use crate::target::operation::{self, Before, HttpOperation, OperationName};
+use crate::target::pages::{NextPage, Page, Pages};
 use crate::target::sigv4::Signer;
 use crate::target::stores::{Adapter, Asking, Probe};
 use crate::target::template::{Placeholder, Template};
@@ -94,7 +97,8 @@ impl Adapter for HttpAdapter {
             let client = self.clone().connect(node)?;
             for key in keys {
                 let op = Op::read(key.clone());
-                let exchange = client.exchange(client.request(operation, &op, None)?).await;
+                let known = Known { op: &op, before: None, page: &Page::First };
+                let exchange = client.exchange(client.request(operation, known)?).await;
                 let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
                 match self.judge(operation, &op, told.status, &told.body).outcome {
                     Outcome::Ok(_) => {}
@@ -198,26 +202,24 @@ impl HttpAdapter {
     /// What an answer means: the first rule that matches decides.
     fn judge(&self, operation: &HttpOperation, op: &Op, status: u16, body: &[u8]) -> Answer {
         let json: Option<Json> = serde_json::from_slice(body).ok();
-        let rules = &mut operation.answer.iter().map(Spanned::get_ref);
         let shown = || self.shown(status, body);
-        let outcome =
-            match rules.find(|rule| rule.matches(status, json.as_ref())).map(|rule| rule.is) {
-                Some(Verdict::Ok) => match operation
-                    .value
-                    .as_ref()
-                    .map(|value| value.value(body, json.as_ref()))
-                    .transpose()
-                {
-                    Ok(value) => Outcome::Ok(with_read(op, value.as_ref())),
-                    Err(why) => {
-                        unanswered(op, self.redacted(format!("{why} in the answer {}", shown())))
-                    }
-                },
-                Some(Verdict::Absent) => Outcome::Ok(with_read(op, Some(&nothing(op)))),
-                Some(Verdict::Fail) => Outcome::Fail(shown()),
-                Some(Verdict::Info) => unanswered(op, shown()),
-                None => unanswered(op, format!("no rule for the answer {}", shown())),
-            };
+        let outcome = match operation.verdict(status, json.as_ref()) {
+            Some(Verdict::Ok) => match operation
+                .value
+                .as_ref()
+                .map(|value| value.value(body, json.as_ref()))
+                .transpose()
+            {
+                Ok(value) => Outcome::Ok(with_read(op, value.as_ref())),
+                Err(why) => {
+                    unanswered(op, self.redacted(format!("{why} in the answer {}", shown())))
+                }
+            },
+            Some(Verdict::Absent) => Outcome::Ok(with_read(op, Some(&nothing(op)))),
+            Some(Verdict::Fail) => Outcome::Fail(shown()),
+            Some(Verdict::Info) => unanswered(op, shown()),
+            None => unanswered(op, format!("no rule for the answer {}", shown())),
+        };
         let version = operation.version.as_ref().and_then(|pointer| {
             let found = json.as_ref()?.pointer(pointer.as_str())?;
             found.as_i64().or_else(|| found.as_str()?.parse().ok())
@@ -300,13 +302,17 @@ impl HttpClient {
                 Some(before) => Some(self.before(before, op).await?),
                 None => None,
             };
-            let request = self.request(operation, op, before.as_ref())?;
-            Ok::<_, String>((operation, request))
+            let known = Known { op, before: before.as_ref(), page: &Page::First };
+            let request = self.request(operation, known)?;
+            Ok::<_, String>((operation, before, request))
         };
-        let (operation, request) = match prepared.await {
+        let (operation, before, request) = match prepared.await {
             Ok(prepared) => prepared,
             Err(why) => return Outcome::Fail(format!("nothing was sent: {why}")).into(),
         };
+        if let Some(next) = &operation.next {
+            return self.paged(operation, next.get_ref(), op, before.as_ref()).await;
+        }
         match self.exchange(request).await {
             Ok(told) => {
                 let answer = self.adapter.judge(operation, op, told.status, &told.body);
@@ -318,6 +324,65 @@ impl HttpClient {
             Err(Broken::Before(why)) => Outcome::Fail(why).into(),
             Err(Broken::After(why)) => unanswered(op, why).into(),
         }
+    }
+
+    /// What all pages of a read are together.
+    async fn paged(
+        &self,
+        operation: &HttpOperation,
+        next: &NextPage,
+        op: &Op,
+        before: Option<&Json>,
+    ) -> Answer {
+        let (mut pages, mut page) = (Pages::default(), Page::First);
+        loop {
+            let known = Known { op, before, page: &page };
+            match self.page(operation, next, known, &mut pages).await {
+                Ok(Some(another)) => page = another,
+                Ok(None) => break,
+                Err(why) => {
+                    let why = self.adapter.redacted(why);
+                    return Outcome::Fail(format!("page {}: {why}", pages.number())).into();
+                }
+            }
+        }
+        let (value, version) = pages.joined();
+        Answer { outcome: Outcome::Ok(with_read(op, Some(&value))), version }
+    }
+
+    /// Asks for one page and says which comes next.
+    async fn page(
+        &self,
+        operation: &HttpOperation,
+        next: &NextPage,
+        known: Known<'_>,
+        pages: &mut Pages,
+    ) -> Result<Option<Page>, String> {
+        pages.turn(known.page)?;
+        let request = self.request(operation, known)?;
+        let url = request.url().clone();
+        let exchange = self.exchange(request).await;
+        let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
+        pages.weigh(told.body.len(), ANSWER_BYTES_MAX)?;
+        let Answer { outcome, version } =
+            self.adapter.judge(operation, known.op, told.status, &told.body);
+        let mops = match outcome {
+            Outcome::Ok(mops) => mops,
+            Outcome::Fail(why) | Outcome::Info(why) => return Err(why),
+        };
+        let json = serde_json::from_slice(&told.body).ok();
+        if operation.verdict(told.status, json.as_ref()) == Some(Verdict::Absent) {
+            // All of it may be absent, but not the rest: that would be a read that lost something.
+            if *known.page != Page::First {
+                let shown = self.adapter.shown(told.status, &told.body);
+                return Err(format!("it is absent: {shown}"));
+            }
+            pages.take(&nothing(known.op), version)?;
+            return Ok(None);
+        }
+        let value = mops.first().map_or(&Value::Null, |mop| &mop.value);
+        pages.take(value, version)?;
+        next.after(&url, &told.headers, &told.body)
     }
 
     fn operation(&self, invocation: &Invocation) -> Result<&HttpOperation, String> {
@@ -341,8 +406,9 @@ impl HttpClient {
 
     /// What is answered to the request that goes before an operation.
     async fn before(&self, before: &Before, op: &Op) -> Result<Json, String> {
-        let path = self.filled(&before.path, op, None)?;
-        let body = before.body.as_ref().map(|body| self.filled(body, op, None)).transpose()?;
+        let known = Known { op, before: None, page: &Page::First };
+        let path = self.filled(&before.path, known)?;
+        let body = before.body.as_ref().map(|body| self.filled(body, known)).transpose()?;
         let request = self.plain_request(&before.method, &path, body)?;
         let exchange = self.exchange(request).await;
         let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
@@ -353,17 +419,15 @@ impl HttpClient {
         serde_json::from_slice(&told.body).map_err(|_| shown())
     }
 
-    fn request(
-        &self,
-        operation: &HttpOperation,
-        op: &Op,
-        before: Option<&Json>,
-    ) -> Result<Request, String> {
-        let path = self.filled(&operation.path, op, before)?;
-        let body = operation.body.as_ref().map(|body| self.filled(body, op, before)).transpose()?;
+    fn request(&self, operation: &HttpOperation, known: Known<'_>) -> Result<Request, String> {
+        let path = self.filled(&operation.path, known)?;
+        let body = operation.body.as_ref().map(|body| self.filled(body, known)).transpose()?;
         let mut request = self.plain_request(&operation.method, &path, body)?;
+        if let Page::At(url) = known.page {
+            *request.url_mut() = url.clone();
+        }
         if let Some(name) = &operation.context
-            && let Some(context) = self.adapter.context(op)?
+            && let Some(context) = self.adapter.context(known.op)?
         {
             let name: HeaderName = name.parse().map_err(|_| format!("{name} is no header"))?;
             request.headers_mut().insert(name, context);
@@ -371,14 +435,9 @@ impl HttpClient {
         Ok(request)
     }
 
-    fn filled(
-        &self,
-        template: &Spanned<Template>,
-        op: &Op,
-        before: Option<&Json>,
-    ) -> Result<String, String> {
+    fn filled(&self, template: &Spanned<Template>, known: Known<'_>) -> Result<String, String> {
         let run = &self.adapter.run;
-        template.get_ref().render(|name| argument(op, &self.node, run, before, name))
+        template.get_ref().render(|name| known.argument(&self.node, run, name))
     }
 
     fn plain_request(
@@ -493,59 +552,8 @@ pub fn name_of_run() -> String {
     digits.map(char::from).iter().collect()
 }
 
-/// What is read where there is nothing.
-fn nothing(op: &Op) -> Value {
-    if op.function == Function::Get { Value::list([]) } else { Value::Null }
-}
-
 /// What was shown of a key, as text.
 fn seen(key: &Value, values: &Value) -> (String, String) {
     let text = |value: &Value| serde_json::to_string(value).unwrap_or_default();
     (text(key), text(values))
-}
-
-/// An entry of a map.
-fn part<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
-    let Value::Map(entries) = map else { return None };
-    entries.iter().find(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value)
-}
-
-/// What a placeholder stands for in an operation.
-fn argument(
-    op: &Op,
-    node: &Arc<str>,
-    run: &str,
-    before: Option<&Json>,
-    placeholder: &Placeholder,
-) -> Option<Value> {
-    let last = || op.mops.last().map(|mop| mop.value.clone());
-    match placeholder {
-        Placeholder::Key => Some(op.key().clone()),
-        // Of what is put, the context is none of the value.
-        Placeholder::Value if op.function == Function::Put => part(&last()?, "val").cloned(),
-        Placeholder::Value | Placeholder::New => last(),
-        Placeholder::Old => op.mops.first().map(|mop| mop.value.clone()),
-        Placeholder::Node => Some(Value::Text(node.clone())),
-        Placeholder::Run => Some(Value::text(run)),
-        Placeholder::Before(pointer) => {
-            serde_json::from_value(before?.pointer(pointer.as_str())?.clone()).ok()
-        }
-        Placeholder::Environment(_) => None,
-    }
-}
-
-/// The micro-operations with what was read in place of what was not yet known.
-fn with_read(op: &Op, value: Option<&Value>) -> Vec<Mop> {
-    let mut mops = op.mops.clone();
-    if let Some(value) = value {
-        // The read half of a cas says what it expected and, being ok, read.
-        let learns = |mop: &&mut Mop| {
-            mop.function.is_read() || matches!(mop.function, Function::Acquire | Function::NewId)
-        };
-        let reads = mops.iter_mut().filter(learns);
-        for mop in reads.filter(|mop| mop.value == Value::Null) {
-            mop.value = value.clone();
-        }
-    }
-    mops
 }

@@ -6,6 +6,8 @@
 //!   └─ advance(until) <─ channel ┴─ answer, time limit, panic
 //! ```
 //!
+//! Faults go the same way ([`Orders`]).
+//!
 //! # Why the recorded order is sound
 //!
 //! A checker trusts "`a` returned before `b` was invoked" when the line of `a`'s completion stands
@@ -33,6 +35,7 @@ use crate::model::{
 use crate::target::client::{Answer, Client, Factory, unanswered};
 use crate::target::config::Follow;
 use crate::target::exec::Injector;
+use crate::target::orders::{Orders, Settled};
 use crate::target::stores::Adapter;
 use crate::target::{Target, TargetError};
 
@@ -44,13 +47,13 @@ pub struct LiveTarget {
     start: Instant,
     /// The tasks of the processes that may be asked again.
     tasks: BTreeMap<Process, UnboundedSender<Asked>>,
-    completions: Receiver<Completion>,
-    complete: Sender<Completion>,
+    arrivals: Receiver<Arrival>,
+    arrive: Sender<Arrival>,
     /// How many invocations have not come out of `advance`.
     under_way: usize,
     /// Of the completion that came out of it last.
     added: Nanos,
-    injector: Option<Injector>,
+    orders: Option<Orders>,
     sweeper: Option<Sweeper>,
     follow: Follow,
     /// Who was last seen to lead.
@@ -98,6 +101,12 @@ struct Asked {
     at: Instant,
 }
 
+/// What comes back of what was begun.
+enum Arrival {
+    Completion(Completion),
+    Settled(Settled),
+}
+
 struct Completion {
     invocation: Invocation,
     answer: Answer,
@@ -118,23 +127,22 @@ impl LiveTarget {
             return Err(TargetError::Unusable("a target needs at least one node".to_owned()));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
             .thread_name("rashomon-clients")
             .enable_all()
             .build()
             .map_err(|error| TargetError::Unusable(format!("cannot start threads: {error}")))?;
-        let (complete, completions) = mpsc::channel();
+        let (arrive, arrivals) = mpsc::channel();
         Ok(Self {
             nodes,
             factory: Arc::new(factory),
             timeout,
             start: Instant::now(),
             tasks: BTreeMap::new(),
-            completions,
-            complete,
+            arrivals,
+            arrive,
             under_way: 0,
             added: Nanos(0),
-            injector: None,
+            orders: None,
             sweeper: None,
             follow: Follow::Given,
             primary: Arc::default(),
@@ -145,7 +153,10 @@ impl LiveTarget {
 
     /// The same target with faults. They are undone when it is closed or dropped.
     pub(super) fn with_faults(mut self, injector: Injector) -> Self {
-        self.injector = Some(injector);
+        let arrive = self.arrive.clone();
+        // Nobody listens once the target is gone.
+        let tell = move |settled| drop(arrive.send(Arrival::Settled(settled)));
+        self.orders = Some(Orders::new(injector, &self.runtime, tell));
         self
     }
 
@@ -198,12 +209,29 @@ impl LiveTarget {
         // No task yet, or one that a panic ended.
         if let Some(asked) = refused {
             let (task, inbox) = unbounded_channel();
-            let (factory, complete) = (self.factory.clone(), self.complete.clone());
-            self.runtime.spawn(serve(inbox, factory, self.timeout, complete));
+            let (factory, arrive) = (self.factory.clone(), self.arrive.clone());
+            self.runtime.spawn(serve(inbox, factory, self.timeout, arrive));
             task.send(asked).expect("the receiver is in the task that was just started");
             self.tasks.insert(process, task);
         }
         Ok(())
+    }
+
+    /// What has arrived, or arrives until then.
+    fn arrival(&mut self, until: Nanos) -> Option<Arrival> {
+        match self.arrivals.try_recv() {
+            Ok(arrival) => Some(arrival),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) if until == Nanos::FOREVER => {
+                // Every invocation is answered: by the client, its time limit or the end of its task.
+                let orders = self.orders.as_ref().is_some_and(Orders::any_under_way);
+                if self.under_way > 0 || orders { self.arrivals.recv().ok() } else { None }
+            }
+            Err(TryRecvError::Empty) => {
+                let wait = until - self.now();
+                self.arrivals.recv_timeout(Duration::from_nanos(wait.0)).ok()
+            }
+        }
     }
 
     fn event(&mut self, completion: Completion) -> Event {
@@ -249,24 +277,22 @@ impl Target for LiveTarget {
         self.start = Instant::now();
     }
 
-    /// Faults are commands: `begin` returns when they have ended, and answers that arrive meanwhile
-    /// are recorded that much later.
     fn begin(&mut self, action: &Action) -> Result<(), TargetError> {
         if self.closed {
             return Err(TargetError::Unusable("the target is closed".to_owned()));
         }
-        if let Some(lapse) = self.injector.as_ref().and_then(|injector| injector.renewal.lapse()) {
+        if let Some(lapse) = self.orders.as_ref().and_then(Orders::lapse) {
             // The end of a fault is one of the ways out.
             if !matches!(action, Action::End(..)) {
                 return Err(TargetError::Unusable(lapse));
             }
         }
-        match (action, &mut self.injector) {
+        match (action, &mut self.orders) {
             (Action::Invoke(invocation), _) => self.invoke(invocation),
-            (Action::Begin(id, fault), Some(injector)) => {
-                self.runtime.block_on(injector.inject(*id, fault))
+            (Action::Begin(id, _) | Action::End(id, _), Some(orders)) => {
+                orders.give(*id, action);
+                Ok(())
             }
-            (Action::End(id, _), Some(injector)) => self.runtime.block_on(injector.undo(*id)),
             (Action::Begin(_, fault) | Action::End(_, fault), None) => Err(TargetError::Unusable(
                 format!("the target knows no faults, so no {}", fault.name()),
             )),
@@ -275,23 +301,23 @@ impl Target for LiveTarget {
 
     /// An answer that has arrived is handed out even if `until` has passed. With nothing under way
     /// and no end to the waiting, `None` at once.
-    fn advance(&mut self, until: Nanos) -> Option<Event> {
-        let completion = match self.completions.try_recv() {
-            Ok(completion) => completion,
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) if until == Nanos::FOREVER => {
-                // Every invocation is answered: by the client, its time limit or the end of its task.
-                if self.under_way == 0 {
-                    return None;
+    fn advance(&mut self, mut until: Nanos) -> Option<Event> {
+        loop {
+            match self.arrival(until)? {
+                Arrival::Completion(completion) => return Some(self.event(completion)),
+                Arrival::Settled(settled) => {
+                    if let Some(orders) = &mut self.orders {
+                        orders.settle(settled);
+                    }
+                    // Whoever waits wants to know; what has arrived besides comes first.
+                    until = Nanos(0);
                 }
-                self.completions.recv().ok()?
             }
-            Err(TryRecvError::Empty) => {
-                let wait = until - self.now();
-                self.completions.recv_timeout(Duration::from_nanos(wait.0)).ok()?
-            }
-        };
-        Some(self.event(completion))
+        }
+    }
+
+    fn settled(&mut self, id: FaultId) -> Result<bool, TargetError> {
+        self.orders.as_mut().map_or(Ok(true), |orders| orders.settled(id))
     }
 
     fn added_latency(&self) -> Option<Nanos> {
@@ -304,7 +330,7 @@ impl Target for LiveTarget {
     }
 
     fn verified(&self, id: FaultId) -> Option<bool> {
-        self.injector.as_ref()?.verified.get(&id).copied()
+        self.orders.as_ref()?.verified(id)
     }
 
     fn close(&mut self) -> Result<(), TargetError> {
@@ -312,14 +338,17 @@ impl Target for LiveTarget {
             return Ok(());
         }
         self.tasks.clear();
-        let is_whole = self.injector.as_ref().is_none_or(Injector::is_whole);
+        let is_whole = match &mut self.orders {
+            Some(orders) => self.runtime.block_on(orders.stop()),
+            None => true,
+        };
         // What is broken is mended first, and then nobody knows who answers.
         if let Some(sweeper) = self.sweeper.take().filter(|_| is_whole) {
             let primary = self.primary();
             self.runtime.block_on(sweeper.sweep(primary, &self.nodes));
         }
-        match &mut self.injector {
-            Some(injector) => self.runtime.block_on(injector.close()),
+        match &mut self.orders {
+            Some(orders) => self.runtime.block_on(orders.close()),
             None => Ok(()),
         }
     }
@@ -338,13 +367,12 @@ async fn serve(
     mut inbox: UnboundedReceiver<Asked>,
     factory: Arc<Factory>,
     limit: Duration,
-    complete: Sender<Completion>,
+    arrive: Sender<Arrival>,
 ) {
     let mut clients: BTreeMap<Arc<str>, Box<dyn Client>> = BTreeMap::new();
     while let Some(Asked { invocation, at }) = inbox.recv().await {
         let node = invocation.node.clone().unwrap_or_default();
-        let debt =
-            Debt { invocation, queued: at.elapsed(), complete: complete.clone(), paid: false };
+        let debt = Debt { invocation, queued: at.elapsed(), arrive: arrive.clone(), paid: false };
         let client = match clients.remove(&node) {
             Some(client) => Ok(client),
             None => factory(debt.invocation.process, &node),
@@ -379,7 +407,7 @@ async fn serve(
 struct Debt {
     invocation: Invocation,
     queued: Duration,
-    complete: Sender<Completion>,
+    arrive: Sender<Arrival>,
     paid: bool,
 }
 
@@ -391,12 +419,12 @@ impl Debt {
     fn settle(&mut self, answer: Answer) {
         self.paid = true;
         // Nobody listens once the target is gone.
-        let _ = self.complete.send(Completion {
+        let _ = self.arrive.send(Arrival::Completion(Completion {
             invocation: self.invocation.clone(),
             answer,
             queued: self.queued,
             answered: Instant::now(),
-        });
+        }));
     }
 }
 

@@ -22,7 +22,11 @@ mod extends;
 #[cfg(feature = "live")]
 mod faults;
 #[cfg(feature = "live")]
+mod filling;
+#[cfg(feature = "live")]
 mod furnish;
+#[cfg(feature = "live")]
+mod gate;
 #[cfg(feature = "live")]
 mod http;
 #[cfg(feature = "live")]
@@ -31,6 +35,10 @@ mod live;
 mod open;
 #[cfg(feature = "live")]
 mod operation;
+#[cfg(feature = "live")]
+mod orders;
+#[cfg(feature = "live")]
+mod pages;
 #[cfg(feature = "live")]
 mod proxied;
 #[cfg(feature = "live")]
@@ -59,6 +67,10 @@ pub use faults::{FaultJournal, Outstanding, heal};
 pub(crate) use furnish::{Furnished, Furniture, Way};
 #[cfg(feature = "live")]
 pub use furnish::{LabChoice, Network};
+#[cfg(feature = "live")]
+pub(crate) use gate::pass_blocking;
+#[cfg(feature = "live")]
+pub use gate::shut;
 #[cfg(feature = "live")]
 pub use http::name_of_run;
 #[cfg(feature = "live")]

@@ -1,6 +1,5 @@
 //! Opens the target that a file describes.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,7 +40,6 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
         target: config.name.clone(),
         commands,
         journal,
-        verified: BTreeMap::new(),
         renewal: Arc::new(Renewal::new(config.heal_within.0)),
         way: config.way.clone(),
         temporary: run_dir.is_none().then_some(directory),
@@ -52,14 +50,10 @@ pub fn open(config: &TargetConfig, run_dir: Option<&Path>) -> Result<Box<dyn Tar
     let target = LiveTarget::new(nodes, factory, config.timeout.0)?.following(config.follow);
     if let Some(renew) = &config.renew {
         let renewals = injector.commands.renewals(renew);
-        target.runtime().spawn(injector.renewal.clone().keep(renewals));
+        target.runtime().spawn(injector.renewal.clone().keep(renewals, renew.always));
     }
-    let attend = injector.attend();
     let set_up = injector.set_up(config.setup.as_ref(), config.teardown.as_ref());
     let set_up = target.runtime().block_on(set_up);
-    if let Some(attend) = attend {
-        target.runtime().spawn(attend);
-    }
     // From here on, dropping the target undoes what was set up.
     let mut target = target.with_faults(injector);
     // One of several machines does not know when the others are done with the keys; a lab goes with them.

@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::model::Function;
 use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
 use crate::target::config::{Complaint, unknown};
+use crate::target::pages::NextPage;
 use crate::target::template::{Placeholder, Template};
 
 /// One kind of operation over HTTP.
@@ -27,6 +28,8 @@ pub(super) struct HttpOperation {
     pub version: Option<Pointer>,
     /// The header that stands for what a get showed; a put that replaces it is sent with it.
     pub context: Option<String>,
+    /// Where the answer says that there is another page of it.
+    pub next: Option<Spanned<NextPage>>,
 }
 
 impl HttpOperation {
@@ -46,6 +49,7 @@ impl HttpOperation {
                 }
             }
         }
+        self.validate_pages(name)?;
         let paths = before.map(|one| &one.path).into_iter().chain([&self.path]);
         let mut paths = paths.filter(|path| !path.get_ref().begins_with_slash());
         if let Some(path) = paths.next() {
@@ -65,6 +69,50 @@ impl HttpOperation {
             return Err((self.path.span(), message));
         }
         validate_rules(&self.answer)
+    }
+
+    /// Whether `next` and `${page}` belong together.
+    fn validate_pages(&self, name: OperationName) -> Result<(), Complaint> {
+        let has_page = |template: &&Spanned<Template>| {
+            template.get_ref().placeholders().any(|one| *one == Placeholder::Page)
+        };
+        let before = self.before.as_ref();
+        let mut before = before.into_iter().flat_map(|one| [Some(&one.path), one.body.as_ref()]);
+        if let Some(template) = before.find_map(|template| template.filter(has_page)) {
+            let message = "what goes before is asked once, so it has no ${page}".to_owned();
+            return Err((template.span(), message));
+        }
+        let own = [Some(&self.path), self.body.as_ref()];
+        let asks = own.into_iter().flatten().find(has_page);
+        let Some(next) = &self.next else {
+            let Some(template) = asks else { return Ok(()) };
+            let message = "${page} needs `next = \"/POINTER\"`, where an answer says what it is";
+            return Err((template.span(), message.to_owned()));
+        };
+        let has_pages = matches!(
+            name,
+            OperationName::Final | OperationName::Function(Function::Read | Function::Get)
+        );
+        let message = match (next.get_ref(), asks) {
+            _ if !has_pages => format!("a {name} has no pages; only read, final and get have"),
+            (NextPage::Token(_), None) => {
+                "without ${page} in `path` or `body` it is the first page again".to_owned()
+            }
+            (NextPage::Link, Some(_)) => {
+                "a link is all of an address; leave out ${page} or say where it stands".to_owned()
+            }
+            _ if self.context.is_some() => {
+                "several pages have no one context; leave out `context` or `next`".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err((next.span(), message))
+    }
+
+    /// What an answer means, if a rule says so; `json` is `None` if the body is no JSON.
+    pub(super) fn verdict(&self, status: u16, json: Option<&serde_json::Value>) -> Option<Verdict> {
+        let mut rules = self.answer.iter().map(Spanned::get_ref);
+        rules.find(|rule| rule.matches(status, json)).map(|rule| rule.is)
     }
 }
 
@@ -133,8 +181,9 @@ impl OperationName {
                 Placeholder::Key
                 | Placeholder::Node
                 | Placeholder::Run
-                // Whether a request goes before it is looked at elsewhere.
-                | Placeholder::Before(_),
+                // Whether a request goes before it, or it has pages, is looked at elsewhere.
+                | Placeholder::Before(_)
+                | Placeholder::Page,
             ) => true,
             (_, Placeholder::Environment(_)) | (Self::Final | Self::Delete | Self::Function(F::Read), _) => false,
             (Self::CasAbsent | Self::Function(F::Rmw), name) => *name == Placeholder::New,

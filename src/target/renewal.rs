@@ -31,6 +31,9 @@ pub(super) struct Renew {
     /// Either kind is told in `broken` which nodes certainly are: any other may not be broken yet.
     #[serde(default)]
     pub at_once: bool,
+    /// It runs whether anything is broken or not: the road ends itself like a fault.
+    #[serde(skip)]
+    pub always: bool,
 }
 
 /// What is to be renewed, and until when the nodes are sure to wait.
@@ -76,11 +79,6 @@ impl Renewal {
     /// Nodes heal themselves `within` this time.
     pub(super) fn new(within: Duration) -> Self {
         Self { within, state: Mutex::default() }
-    }
-
-    /// The time after which a node heals itself.
-    pub(super) fn within(&self) -> Duration {
-        self.within
     }
 
     /// The time that can be counted on: a node begins a little earlier, for undoing takes time.
@@ -139,15 +137,15 @@ impl Renewal {
         (state.broken.values().flatten().cloned().collect(), certain.flatten().cloned().collect())
     }
 
-    /// Renews for ever.
-    pub(super) async fn keep(self: Arc<Self>, commands: Vec<ShellCommand>) {
+    /// Renews for ever: what is broken, or `always`.
+    pub(super) async fn keep(self: Arc<Self>, commands: Vec<ShellCommand>, always: bool) {
         self.state().renews = true;
         let mut ticks = tokio::time::interval(self.within / 3);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let (nodes, broken) = self.nodes();
-            if nodes.is_empty() {
+            if nodes.is_empty() && !always {
                 continue;
             }
             let begun = Instant::now();
@@ -155,7 +153,8 @@ impl Renewal {
             let mut state = self.state();
             state.look(self.within);
             match done {
-                Ok(()) if state.broken.is_empty() => {}
+                // Where nothing is broken the next one may get there.
+                _ if state.broken.is_empty() => state.failure = None,
                 Ok(()) => state.safe_until = Some(begun + self.sure()),
                 Err(why) => state.failure = Some(why),
             }

@@ -39,19 +39,22 @@ pub(super) enum Placeholder {
     /// `${run}`: twelve letters and digits that no other run has. A store that is not emptied before
     /// a run needs them in its keys, else what an older run wrote is read out of nowhere.
     Run,
+    /// `${page}`: where the page before said that this one is; empty for the first.
+    Page,
     /// `${env:NAME}`: an environment variable.
     Environment(String),
     /// `${before:/ID}`: what stands at this place of the answer to the request that went before.
     Before(Pointer),
 }
 
-const PLACEHOLDERS: [(&str, Placeholder); 6] = [
+const PLACEHOLDERS: [(&str, Placeholder); 7] = [
     ("key", Placeholder::Key),
     ("value", Placeholder::Value),
     ("old", Placeholder::Old),
     ("new", Placeholder::New),
     ("node", Placeholder::Node),
     ("run", Placeholder::Run),
+    ("page", Placeholder::Page),
 ];
 
 /// What is done to a value on its way into the text.
@@ -242,7 +245,7 @@ mod tests {
             ("${key|bsae64}", "unknown filter `bsae64`; did you mean `base64`?"),
             (
                 "${password}",
-                "unknown placeholder `password` (known: key, value, old, new, node, run)",
+                "unknown placeholder `password` (known: key, value, old, new, node, run, page)",
             ),
             ("a ${key", "`${` without `}`"),
             ("${env:}", "names no environment variable"),

@@ -25,16 +25,23 @@ pub trait Target {
     fn restart_clock(&mut self) {}
 
     /// Starts an action; never blocks for its end. The completion of an invocation comes out of
-    /// `advance`; a fault has taken effect when `begin` returns.
+    /// `advance`; whether a fault has taken effect, or is undone, says `settled`.
     fn begin(&mut self, action: &Action) -> Result<(), TargetError>;
 
-    /// The next completion at or before `until`; `None` when that time has come without one.
+    /// The next completion at or before `until`; `None` when that time has come without one, or as soon
+    /// as a fault has settled.
     fn advance(&mut self, until: Nanos) -> Option<Event>;
 
     /// How much of the latency of the completion that came out of `advance` last is rashomon's own; `None`
     /// under virtual time.
     fn added_latency(&self) -> Option<Nanos> {
         None
+    }
+
+    /// Whether all that was begun with a fault has ended: it is in force, or undone. The error, told once,
+    /// is why it is not.
+    fn settled(&mut self, _id: FaultId) -> Result<bool, TargetError> {
+        Ok(true)
     }
 
     /// Who is believed to be the primary, for faults and routing that are aimed at it.

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
 #![expect(clippy::disallowed_methods, reason = "servers live in real time")]
 
+#[path = "../live/act.rs"]
+mod act;
 mod functions;
 #[cfg(feature = "mysql")]
 mod mysql;

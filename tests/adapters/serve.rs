@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use rashomon::model::{Action, FaultId, Kind, NodeFault, Op, Value};
 
+use crate::act::act;
 use crate::server::is_installed;
 use crate::{Asked, directory, functions, project};
 
@@ -141,13 +142,13 @@ fn operations_and_faults_are_understood() {
     functions::registers(&mut asked);
     assert_eq!(asked.target.primary().as_deref(), Some("n1"));
     let kill = NodeFault::Kill.at(vec!["n1".into()]);
-    asked.target.begin(&Action::Begin(FaultId(1), kill.clone())).expect("curl");
+    act(&mut *asked.target, &Action::Begin(FaultId(1), kill.clone())).expect("curl");
     let write = || Op::write(Value::text("y"), Value::Int(1));
     assert_eq!(asked.fails(write()), r#"409 {"type":"fail","error":"connection refused"}"#);
-    asked.target.begin(&Action::End(FaultId(1), kill)).expect("curl");
+    act(&mut *asked.target, &Action::End(FaultId(1), kill)).expect("curl");
     asked.ok(write());
     let pause = NodeFault::Pause.at(vec!["n1".into()]);
-    asked.target.begin(&Action::Begin(FaultId(2), pause)).expect("curl");
+    act(&mut *asked.target, &Action::Begin(FaultId(2), pause)).expect("curl");
     assert_eq!(asked.ask(write()).kind, Kind::Info);
     // Closing heals it.
     asked.target.close().expect("healed");

@@ -106,6 +106,32 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "2:11: unknown variant `htpp`, expected one of `http`, `redis`,",
     ),
     ("undo = \"start\"\n", "", "20:1: missing field `undo`"),
+    (
+        "value = {",
+        "next = \"/next\"\nvalue = {",
+        "11:8: without ${page} in `path` or `body` it is the first page again",
+    ),
+    ("${key|url}\"\nvalue", "${page}\"\nvalue", "10:8: ${page} needs `next = \"/POINTER\"`"),
+    (
+        "${key|url}\"\nvalue",
+        "${page}\"\nnext = \"link\"\nvalue",
+        "11:8: a link is all of an address; leave out ${page}",
+    ),
+    (
+        "value = {",
+        "next = \"lnik\"\nvalue = {",
+        "11:8: `lnik` is no JSON pointer; expected one like `/lnik`, or `link`",
+    ),
+    (
+        "body = '{",
+        "next = \"link\"\nbody = '{",
+        "18:8: a write has no pages; only read, final and get have",
+    ),
+    (
+        "value = {",
+        "before = { method = \"GET\", path = \"/${page}\" }\nvalue = {",
+        "what goes before is asked once, so it has no ${page}",
+    ),
     ("name = \"test\"", "name = \"test", "1:"),
 ];
 

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use rashomon::model::{Action, Cut, Fault, FaultId, NodeFault, Skew};
 use rashomon::target::{
-    FAULT_JOURNAL, FaultJournal, ShellCommand, Target, TargetConfig, TargetError, heal, open,
+    FAULT_JOURNAL, FaultJournal, Outstanding, ShellCommand, Target, TargetConfig, TargetError,
+    heal, open,
 };
 
+use crate::act::act;
 use crate::directory;
 use crate::server::{Reply, Server};
 
@@ -103,14 +105,14 @@ fn a_fault_is_journaled_injected_and_undone() {
     let site = Site::new("undone");
     let mut target = site.open();
     let kill = NodeFault::Kill.at(nodes());
-    target.begin(&Action::Begin(FaultId(1), kill.clone())).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(1), kill.clone())).expect("injected");
     assert_eq!(site.broken(), ["n1.killed", "n2.killed"]);
     assert_eq!(site.outstanding(), 1);
-    target.begin(&Action::End(FaultId(1), kill.clone())).expect("undone");
+    act(&mut *target, &Action::End(FaultId(1), kill.clone())).expect("undone");
     assert!(site.broken().is_empty());
     assert_eq!(site.outstanding(), 0);
     // Once more is harmless, and runs nothing.
-    target.begin(&Action::End(FaultId(1), kill)).expect("undone already");
+    act(&mut *target, &Action::End(FaultId(1), kill)).expect("undone already");
     let undone = std::fs::read_to_string(site.directory.join("undone")).expect("written");
     assert_eq!(undone, "n2\nn1\n");
 }
@@ -123,8 +125,8 @@ fn cuts_and_skews_tell_their_commands_what_they_need() {
     let cuts = vec![Cut { from, to }];
     let partition = Fault::Partition { shape: Arc::from("one-way"), cuts, channel: None };
     let skew = skew(-250).at(nodes());
-    target.begin(&Action::Begin(FaultId(1), partition)).expect("injected");
-    target.begin(&Action::Begin(FaultId(2), skew)).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(1), partition)).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(2), skew)).expect("injected");
     assert_eq!(site.broken(), ["n1-n2.cut", "n1.skewed", "n2.skewed"]);
     let offset = std::fs::read_to_string(site.directory.join("n2.skewed")).expect("written");
     assert_eq!(offset, "-250\n");
@@ -145,10 +147,10 @@ fn a_partition_may_be_cut_at_once() {
     let cut = |from, to| Cut { from: Arc::from(from), to: Arc::from(to) };
     let cuts = vec![cut("n1", "n2"), cut("n2", "n1")];
     let partition = Fault::Partition { shape: Arc::from("halves"), cuts, channel: None };
-    target.begin(&Action::Begin(FaultId(3), partition.clone())).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(3), partition.clone())).expect("injected");
     let done = std::fs::read_to_string(site.directory.join("one.cut")).expect("it was cut");
     assert_eq!(done, "3: n1>n2 n2>n1\n");
-    target.begin(&Action::End(FaultId(3), partition)).expect("undone");
+    act(&mut *target, &Action::End(FaultId(3), partition)).expect("undone");
     assert!(site.broken().is_empty());
     target.close().expect("healed");
 }
@@ -157,12 +159,12 @@ fn a_partition_may_be_cut_at_once() {
 fn dropping_or_panicking_heals() {
     let site = Site::new("dropped");
     let mut target = site.open();
-    target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
     drop(target);
     assert!(site.broken().is_empty());
 
     let mut target = site.open();
-    target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
     assert_eq!(site.broken().len(), 2);
     let panicked = catch_unwind(AssertUnwindSafe(move || {
         let _target = target;
@@ -177,8 +179,8 @@ fn dropping_or_panicking_heals() {
 fn what_a_killed_run_left_is_healed_from_its_journal() {
     let site = Site::new("crashed");
     let mut target = site.open();
-    target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
-    target.begin(&Action::Begin(FaultId(2), skew(1).at(nodes()))).expect("ok");
+    act(&mut *target, &Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(2), skew(1).at(nodes()))).expect("ok");
     // As after kill -9: nobody closes it.
     std::mem::forget(target);
     assert_eq!(site.broken().len(), 4);
@@ -212,7 +214,8 @@ fn what_was_set_up_is_torn_down_last_also_after_a_crash() {
     for crash in [false, true] {
         let _ = std::fs::remove_file(site.directory.join("undone"));
         let mut target = open(&with(hooks), Some(&site.directory)).expect("set up");
-        target.begin(&Action::Begin(FaultId(1), NodeFault::Kill.at(nodes()))).expect("injected");
+        act(&mut *target, &Action::Begin(FaultId(1), NodeFault::Kill.at(nodes())))
+            .expect("injected");
         assert_eq!(site.broken(), ["n1.killed", "n1.up", "n2.killed", "n2.up"]);
         if crash {
             std::mem::forget(target);
@@ -232,8 +235,8 @@ fn what_was_set_up_is_torn_down_last_also_after_a_crash() {
 fn an_undo_that_fails_names_node_and_command_and_stops_no_other() {
     let site = Site::new("stubborn");
     let mut target = site.open();
-    target.begin(&Action::Begin(FaultId(7), command("stubborn"))).expect("injected");
-    target.begin(&Action::Begin(FaultId(8), NodeFault::Kill.at(nodes()))).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(7), command("stubborn"))).expect("injected");
+    act(&mut *target, &Action::Begin(FaultId(8), NodeFault::Kill.at(nodes()))).expect("injected");
     let Err(TargetError::Unhealed(why)) = target.close() else { panic!("n2 will not heal") };
     for part in [
         "cannot undo F7 (stubborn) on node n2: exit status: 3: will not; mend it with: ",
@@ -257,15 +260,17 @@ fn an_undo_that_fails_names_node_and_command_and_stops_no_other() {
 fn an_injection_that_fails_is_told_and_undone() {
     let site = Site::new("half");
     let mut target = site.open();
-    let Err(TargetError::Unusable(why)) = target.begin(&Action::Begin(FaultId(1), command("half")))
+    let Err(TargetError::Unusable(why)) =
+        act(&mut *target, &Action::Begin(FaultId(1), command("half")))
     else {
         panic!("n2 cannot be broken")
     };
     assert!(why.starts_with("cannot inject half on node n2: exit status: 1"), "{why}");
-    let slow = target.begin(&Action::Begin(FaultId(2), command("slow"))).expect_err("too slow");
+    let slow =
+        act(&mut *target, &Action::Begin(FaultId(2), command("slow"))).expect_err("too slow");
     assert!(slow.to_string().contains("took more than 100 ms"), "{slow}");
     let unknown =
-        target.begin(&Action::Begin(FaultId(3), command("earthquake"))).expect_err("none");
+        act(&mut *target, &Action::Begin(FaultId(3), command("earthquake"))).expect_err("none");
     assert!(unknown.to_string().contains("no [fault.earthquake] in the target file"), "{unknown}");
     assert_eq!(site.broken(), ["n1.half", "n2.half"]);
     target.close().expect("healed");
@@ -287,8 +292,10 @@ fn a_journal_that_cannot_be_read_is_refused() {
     };
     assert_eq!(command.typed(), r"a='it'\''s' sh -c 'true'");
     let mut journal = FaultJournal::create(&path).expect("new");
-    journal.begin(FaultId(1), "kill", vec![command.clone()]).expect("written");
-    journal.begin(FaultId(2), "pause", vec![command]).expect("written");
+    for (id, fault) in [(1, "kill"), (2, "pause")] {
+        let begun = Outstanding::unprobed(FaultId(id), fault, vec![command.clone()]);
+        journal.begin(begun).expect("written");
+    }
     journal.done(FaultId(1)).expect("written");
     drop(journal);
     assert_eq!(outstanding(&path), 1);

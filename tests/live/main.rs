@@ -2,11 +2,13 @@
 
 #![cfg(feature = "live")]
 
+mod act;
 mod config;
 mod driver;
 mod faults;
 mod http;
 mod k2v;
+mod pages;
 mod renewal;
 mod server;
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rashomon::model::{Action, Fault, FaultId, Invocation, Nanos, NodeFault, Op, Process, Value};
 use rashomon::target::{FAULT_JOURNAL, Target, TargetConfig, TargetError, heal, open};
 
+use crate::act::act;
 use crate::directory;
 use crate::server::{Reply, Server};
 
@@ -95,13 +96,13 @@ fn named(name: &str) -> NodeFault {
 fn a_fault_is_only_in_force_when_its_probe_says_so() {
     let site = Site::new("probed");
     let mut target = site.open();
-    target.begin(&begin(1, NodeFault::Kill)).expect("it is in force");
+    act(&mut *target, &begin(1, NodeFault::Kill)).expect("it is in force");
     assert_eq!(site.read("n1.killed"), "3\n", "how long the node waits");
     assert_eq!(target.verified(FaultId(1)), Some(true));
-    target.begin(&end(1, NodeFault::Kill)).expect("undone");
-    target.begin(&begin(2, named("quiet"))).expect("nobody asks");
+    act(&mut *target, &end(1, NodeFault::Kill)).expect("undone");
+    act(&mut *target, &begin(2, named("quiet"))).expect("nobody asks");
     assert_eq!(target.verified(FaultId(2)), Some(false));
-    let Err(TargetError::Unusable(why)) = target.begin(&begin(3, NodeFault::Pause)) else {
+    let Err(TargetError::Unusable(why)) = act(&mut *target, &begin(3, NodeFault::Pause)) else {
         panic!("it is not in force")
     };
     assert!(why.starts_with("F3 (pause) is not in force on node n1: exit status: 1"), "{why}");
@@ -113,7 +114,7 @@ fn a_fault_is_only_in_force_when_its_probe_says_so() {
 fn an_undo_after_which_the_fault_is_there_is_no_undo() {
     let site = Site::new("stuck");
     let mut target = site.open();
-    target.begin(&begin(1, NodeFault::Kill)).expect("it is in force");
+    act(&mut *target, &begin(1, NodeFault::Kill)).expect("it is in force");
     site.touch("stuck");
     let Err(TargetError::Unhealed(why)) = target.close() else { panic!("it is still there") };
     assert!(why.starts_with("F1 (kill) on node n1: it is still in force after its undo"), "{why}");
@@ -129,7 +130,7 @@ fn a_fault_that_cannot_be_asked_for_is_not_believed_to_be_gone() {
     let site = Site::new("lost");
     site.touch("road");
     let mut target = site.open();
-    target.begin(&begin(1, named("lost"))).expect("it is in force");
+    act(&mut *target, &begin(1, named("lost"))).expect("it is in force");
     std::fs::remove_file(site.directory.join("road")).expect("ours");
     let Err(TargetError::Unhealed(why)) = target.close() else { panic!("nobody knows") };
     assert!(why.contains("whether it is gone cannot be asked: exit status: 255"), "{why}");
@@ -141,7 +142,7 @@ fn broken_nodes_are_renewed_and_no_others() {
     let mut target = site.open();
     sleep(Duration::from_millis(1500));
     assert_eq!(site.read("renewed"), "", "nothing is broken");
-    target.begin(&begin(1, NodeFault::Kill)).expect("in force");
+    act(&mut *target, &begin(1, NodeFault::Kill)).expect("in force");
     sleep(Duration::from_millis(2500));
     assert!(site.read("renewed").starts_with("3 n1\n3 n1\n"), "{}", site.read("renewed"));
     assert!(!site.read("renewed").contains("n2"));
@@ -155,7 +156,7 @@ fn broken_nodes_are_renewed_and_no_others() {
 fn a_run_ends_when_a_node_may_have_healed_itself() {
     let site = Site::new("lapsed");
     let mut target = site.open();
-    target.begin(&begin(1, NodeFault::Kill)).expect("in force");
+    act(&mut *target, &begin(1, NodeFault::Kill)).expect("in force");
     site.touch("deaf");
     let begun = Instant::now();
     let ask = Action::Invoke(Invocation {

@@ -37,7 +37,7 @@ fn a_killed_run_heals_by_itself() {
     let cases = std::env::var("RASHOMON_CASES").ok().and_then(|text| text.parse().ok());
     let (mut worst, mut last) = (Duration::ZERO, Duration::ZERO);
     let cluster = Cluster::new();
-    for round in 0..cases.unwrap_or(4) {
+    for round in 0..cases.unwrap_or(2) {
         let (fault, more) = FAULTS[round % FAULTS.len()];
         let (whole, gone) = cluster.round(round, fault, more);
         println!("{fault} {more}: whole after {whole:?}, no proxy after {gone:?}");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rashomon::model::{Action, Cut, Fault, FaultId, NodeFault};
 
+use crate::act::act;
 use crate::site::{Site, at, packet};
 
 /// How long traces may be seen after an undo: the timer's last nap.
@@ -110,12 +111,14 @@ fn every_fault_is_done_and_undone_without_a_trace() {
     for (number, (fault, seen)) in cases.iter().enumerate() {
         let id = FaultId(number as u32 + 1);
         let begun = Instant::now();
-        target.begin(&Action::Begin(id, fault.clone())).unwrap_or_else(|error| panic!("{error}"));
+        act(&mut *target, &Action::Begin(id, fault.clone()))
+            .unwrap_or_else(|error| panic!("{error}"));
         let injected = begun.elapsed();
         assert!(seen(), "{} is not seen: {}", fault.name(), site.left());
         assert_eq!(target.verified(id), Some(true), "{}", fault.name());
         let begun = Instant::now();
-        target.begin(&Action::End(id, fault.clone())).unwrap_or_else(|error| panic!("{error}"));
+        act(&mut *target, &Action::End(id, fault.clone()))
+            .unwrap_or_else(|error| panic!("{error}"));
         let undone = begun.elapsed();
         println!("{:10} done in {injected:.2?}, undone in {undone:.2?}", fault.name());
         site.whole_within(NAP);
@@ -124,13 +127,11 @@ fn every_fault_is_done_and_undone_without_a_trace() {
     let kill = at("n1", NodeFault::Kill);
     let partition = &cases[0].0;
     for (id, fault) in [(21, &kill), (22, &kill), (23, partition), (24, partition)] {
-        target
-            .begin(&Action::Begin(FaultId(id), fault.clone()))
+        act(&mut *target, &Action::Begin(FaultId(id), fault.clone()))
             .unwrap_or_else(|error| panic!("{error}"));
     }
     for (id, fault) in [(21, &kill), (23, partition)] {
-        target
-            .begin(&Action::End(FaultId(id), fault.clone()))
+        act(&mut *target, &Action::End(FaultId(id), fault.clone()))
             .unwrap_or_else(|error| panic!("{error}"));
     }
     assert!(!answers("n1") && !reads("n3", &n2));
@@ -147,7 +148,7 @@ fn what_this_kernel_cannot_do_is_said_and_undone() {
     let Some(site) = Site::new("refused") else { return };
     let mut target = site.open("run");
     let delay = NodeFault::Packet(rashomon::model::Packet { delay_ms: 50, ..Default::default() });
-    match target.begin(&Action::Begin(FaultId(1), at("n1", delay))) {
+    match act(&mut *target, &Action::Begin(FaultId(1), at("n1", delay))) {
         // A kernel with netem.
         Ok(()) => {}
         Err(error) => {
@@ -157,7 +158,7 @@ fn what_this_kernel_cannot_do_is_said_and_undone() {
     }
     let file = Arc::from("no-such-file");
     let truncate = at("n2", NodeFault::Truncate { file, bytes: 3 });
-    let error = target.begin(&Action::Begin(FaultId(2), truncate)).expect_err("no file");
+    let error = act(&mut *target, &Action::Begin(FaultId(2), truncate)).expect_err("no file");
     assert!(error.to_string().contains("is called no-such-file"), "{error}");
     target.close().unwrap_or_else(|error| panic!("{error}"));
     site.whole_within(NAP);
@@ -176,7 +177,7 @@ fn a_partition_that_lets_traffic_through_is_an_error() {
     let mut target = site.open("run");
     let cuts = vec![Cut { from: Arc::from("n1"), to: Arc::from("n2") }];
     let partition = Fault::Partition { shape: Arc::from("one-way"), cuts, channel: None };
-    let error = target.begin(&Action::Begin(FaultId(1), partition)).expect_err("it leaks");
+    let error = act(&mut *target, &Action::Begin(FaultId(1), partition)).expect_err("it leaks");
     assert!(error.to_string().contains("the partition lets through: n1>n2"), "{error}");
     target.close().unwrap_or_else(|error| panic!("{error}"));
 }

@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "nodes heal in real time")]
 #![expect(clippy::print_stdout, reason = "a skipped test says so, and figures are shown")]
 
+#[path = "../live/act.rs"]
+mod act;
 mod doubles;
 mod faults;
 mod interrupted;
