@@ -5,6 +5,8 @@
 //! the HTTP client. Its server is a process of a few lines, on a processor of its own (`server_apart`) or on
 //! that of rashomon (`server_beside`).
 
+#![expect(clippy::print_stdout, reason = "the server says where it listens")]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;

@@ -200,13 +200,12 @@ impl Driver<'_> {
         self.journal.record(event).map_err(DriveError::Journal)?;
         self.builder.event(event).map_err(DriveError::Malformed)?;
         if let What::Client(client) = &event.what {
-            match client.kind {
-                Kind::Invoke => self.open += 1,
-                _ => {
-                    self.open -= 1;
-                    if let Some(added) = self.target.added_latency() {
-                        self.added.record(added);
-                    }
+            if client.kind == Kind::Invoke {
+                self.open += 1;
+            } else {
+                self.open -= 1;
+                if let Some(added) = self.target.added_latency() {
+                    self.added.record(added);
                 }
             }
         }

@@ -46,7 +46,7 @@ pub struct LiveTarget {
     timeout: Duration,
     start: Instant,
     /// The tasks of the processes that may be asked again.
-    tasks: BTreeMap<Process, UnboundedSender<Asked>>,
+    tasks: BTreeMap<Process, UnboundedSender<Debt>>,
     arrivals: Receiver<Arrival>,
     arrive: Sender<Arrival>,
     /// How many invocations have not come out of `advance`.
@@ -93,12 +93,6 @@ impl Sweeper {
         };
         let _ = tokio::time::timeout(SWEEP, all).await;
     }
-}
-
-/// An invocation on its way to the task of its process.
-struct Asked {
-    invocation: Invocation,
-    at: Instant,
 }
 
 /// What comes back of what was begun.
@@ -201,17 +195,18 @@ impl LiveTarget {
         });
         invocation.node = Some(node);
         self.under_way += 1;
-        let asked = Asked { invocation, at: Instant::now() };
+        let arrive = self.arrive.clone();
+        let debt =
+            Debt { invocation, begun: Instant::now(), queued: Duration::ZERO, arrive, paid: false };
         let refused = match self.tasks.get(&process) {
-            Some(task) => task.send(asked).err().map(|refused| refused.0),
-            None => Some(asked),
+            Some(task) => task.send(debt).err().map(|refused| refused.0),
+            None => Some(debt),
         };
         // No task yet, or one that a panic ended.
-        if let Some(asked) = refused {
+        if let Some(debt) = refused {
             let (task, inbox) = unbounded_channel();
-            let (factory, arrive) = (self.factory.clone(), self.arrive.clone());
-            self.runtime.spawn(serve(inbox, factory, self.timeout, arrive));
-            task.send(asked).expect("the receiver is in the task that was just started");
+            self.runtime.spawn(serve(inbox, self.factory.clone(), self.timeout));
+            task.send(debt).expect("the receiver is in the task that was just started");
             self.tasks.insert(process, task);
         }
         Ok(())
@@ -219,6 +214,16 @@ impl LiveTarget {
 
     /// What has arrived, or arrives until then.
     fn arrival(&mut self, until: Nanos) -> Option<Arrival> {
+        if let Ok(arrival) = self.arrivals.try_recv() {
+            return Some(arrival);
+        }
+        let wait = until - self.now();
+        if wait == Nanos(0) {
+            return None;
+        }
+        // On a busy processor clients go on until all of them wait, not only until the first is answered: to
+        // be woken for each answer costs more than the answer.
+        std::thread::yield_now();
         match self.arrivals.try_recv() {
             Ok(arrival) => Some(arrival),
             Err(TryRecvError::Disconnected) => None,
@@ -228,7 +233,6 @@ impl LiveTarget {
                 if self.under_way > 0 || orders { self.arrivals.recv().ok() } else { None }
             }
             Err(TryRecvError::Empty) => {
-                let wait = until - self.now();
                 self.arrivals.recv_timeout(Duration::from_nanos(wait.0)).ok()
             }
         }
@@ -363,16 +367,11 @@ impl Drop for LiveTarget {
 }
 
 /// The task of one process: one operation after the other, until one does not end.
-async fn serve(
-    mut inbox: UnboundedReceiver<Asked>,
-    factory: Arc<Factory>,
-    limit: Duration,
-    arrive: Sender<Arrival>,
-) {
+async fn serve(mut inbox: UnboundedReceiver<Debt>, factory: Arc<Factory>, limit: Duration) {
     let mut clients: BTreeMap<Arc<str>, Box<dyn Client>> = BTreeMap::new();
-    while let Some(Asked { invocation, at }) = inbox.recv().await {
-        let node = invocation.node.clone().unwrap_or_default();
-        let debt = Debt { invocation, queued: at.elapsed(), arrive: arrive.clone(), paid: false };
+    while let Some(mut debt) = inbox.recv().await {
+        debt.queued = debt.begun.elapsed();
+        let node = debt.invocation.node.clone().unwrap_or_default();
         let client = match clients.remove(&node) {
             Some(client) => Ok(client),
             None => factory(debt.invocation.process, &node),
@@ -402,10 +401,12 @@ async fn serve(
     }
 }
 
-/// An answer that is owed to the driver. Dropped unpaid, because the client panicked, it is paid as
-/// unknown.
+/// An invocation, whose answer is owed to the driver. Dropped unpaid, because the client panicked, it is
+/// paid as unknown.
 struct Debt {
     invocation: Invocation,
+    begun: Instant,
+    /// How long it was on its way to its client.
     queued: Duration,
     arrive: Sender<Arrival>,
     paid: bool,
