@@ -107,3 +107,26 @@ pub(crate) fn queues(asked: &mut Asked) {
     assert_eq!(asked.ok(single(Function::Dequeue, Value::Null)), int(2));
     assert_eq!(asked.ok(single(Function::Dequeue, Value::Null)), Value::Null);
 }
+
+/// What a run has made goes with it; what another run has made stays. A target is opened with a line of its
+/// file, and `count` says how much the store holds.
+pub(crate) fn clearing(target: impl Fn(&str) -> Asked, op: fn(i64) -> Op, count: impl Fn() -> u64) {
+    let empty = count();
+    let use_it = |line: &str| {
+        let mut asked = target(line);
+        for number in 0..20 {
+            asked.ok(op(number));
+        }
+        count()
+    };
+    let kept = use_it("keep-keys = true");
+    assert_eq!(count(), kept);
+    assert!(kept >= empty + 20, "{empty} {kept}");
+    assert!(use_it("") >= kept + 20);
+    assert_eq!(count(), kept);
+}
+
+/// A write to a key of its own.
+pub(crate) fn write(number: i64) -> Op {
+    Op::write(int(number), int(number))
+}

@@ -9,16 +9,20 @@ mod act;
 mod functions;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+#[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 mod serve;
 mod server;
+#[cfg(feature = "tarantool")]
 mod tarantool;
+#[cfg(feature = "zookeeper")]
 mod zookeeper;
 
 use std::path::{Path, PathBuf};

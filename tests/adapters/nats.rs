@@ -1,5 +1,7 @@
 //! NATS JetStream.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 use rashomon::model::{Function, Kind, Op, Value};
@@ -8,7 +10,7 @@ use crate::functions::{self, single};
 use crate::server::{Server, find, free_port, is_installed};
 use crate::{Asked, directory};
 
-fn nats(port: u16) -> Server {
+fn nats(port: u16, more: &[&str]) -> Server {
     let directory = directory(&format!("nats-{port}"));
     let mut command = Command::new(find("nats-server").expect("it is installed"));
     command.args([
@@ -19,12 +21,16 @@ fn nats(port: u16) -> Server {
         "--jetstream",
         "--store_dir",
     ]);
-    Server::start(command.arg(&directory), directory.clone())
+    Server::start(command.arg(&directory).args(more), directory.clone())
 }
 
 fn target(port: u16) -> Asked {
+    opened(port, "timeout = \"500ms\"")
+}
+
+fn opened(port: u16, line: &str) -> Asked {
     Asked::open(&format!(
-        "name = \"nats\"\nadapter = \"nats\"\ntimeout = \"500ms\"\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
+        "name = \"nats\"\nadapter = \"nats\"\n{line}\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
     ))
 }
 
@@ -34,7 +40,7 @@ fn every_function_is_understood_and_silence_is_unknown() {
         return;
     }
     let port = free_port();
-    let mut server = nats(port);
+    let mut server = nats(port, &[]);
     for check in [functions::registers, functions::ids] {
         check(&mut target(port));
     }
@@ -63,4 +69,49 @@ fn every_function_is_understood_and_silence_is_unknown() {
     assert_eq!(event.kind, Kind::Info, "{event:?}");
     let why = asked.fails(append());
     assert!(why.contains("cannot connect"), "{why}");
+}
+
+#[test]
+fn a_run_removes_what_it_made() {
+    if !is_installed("nats-server", "nats-server", false) {
+        return;
+    }
+    let (port, monitor) = (free_port(), free_port());
+    let _server = nats(port, &["--http_port", &monitor.to_string()]);
+    drop(target(port));
+    let count = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", monitor)).expect("it is up");
+        stream.write_all(b"GET /jsz HTTP/1.0\r\n\r\n").expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let (_, body) = text.split_once("\r\n\r\n").expect("a body");
+        let state: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        state["messages"].as_u64().unwrap_or_else(|| panic!("{state}"))
+    };
+    functions::clearing(|line| opened(port, line), functions::write, count);
+    let append = |number| single(Function::Append, Value::Int(number));
+    functions::clearing(|line| opened(port, line), append, count);
+}
+
+/// The server is gone and back before the operation that was under way is given up: it is not sent again,
+/// and whoever asks next gets a connection of its own.
+#[test]
+fn a_client_does_not_connect_again() {
+    if !is_installed("nats-server", "nats-server", false) {
+        return;
+    }
+    let port = free_port();
+    let mut server = nats(port, &[]);
+    let mut asked = opened(port, "timeout = \"3s\"");
+    let append = || single(Function::Append, Value::Int(1));
+    asked.ok(append());
+    server.pause();
+    asked.begin(append());
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    server.kill();
+    let _again = nats(port, &[]);
+    let event = asked.completion();
+    assert_eq!(event.kind, Kind::Info, "{event:?}");
+    let why = event.error.unwrap_or_default();
+    assert!(!why.contains("no answer within"), "it waited for a connection: {why}");
 }

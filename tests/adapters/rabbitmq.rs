@@ -10,32 +10,58 @@ use std::thread;
 
 use rashomon::model::{Function, Op, Value};
 
-use crate::functions::single;
+use crate::functions::{self, single};
 use crate::server::{Server, free_port, is_installed};
 use crate::{Asked, directory};
 
-/// The program itself; the one of the same name in `/usr/sbin` wants to be another user.
+/// The programs themselves; those of the same name in `/usr/sbin` want to be another user.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
-/// In a process namespace of its own, so that what it starts besides ends with it.
-fn rabbitmq(port: u16) -> Server {
-    let directory = directory(&format!("rabbitmq-{port}"));
-    let config = directory.join("rabbitmq.conf");
-    std::fs::write(&config, format!("listeners.tcp.1 = 127.0.0.1:{port}\n")).expect("a file");
-    std::fs::write(directory.join("plugins"), "[].\n").expect("a file");
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child", PROGRAM]);
-    command
-        .env("HOME", &directory)
-        .env("RABBITMQ_NODENAME", format!("test{port}@localhost"))
-        .env("RABBITMQ_MNESIA_BASE", directory.join("mnesia"))
-        .env("RABBITMQ_LOG_BASE", directory.join("log"))
-        .env("RABBITMQ_CONFIG_FILE", &config)
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("plugins"))
-        .env("RABBITMQ_DIST_PORT", free_port().to_string())
-        .env("ERL_EPMD_PORT", free_port().to_string())
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1");
-    Server::start(&mut command, directory)
+struct Broker {
+    server: Server,
+    port: u16,
+    /// Where the names of brokers are told.
+    names: u16,
+}
+
+impl Broker {
+    /// In a process namespace of its own, so that what it starts besides ends with it.
+    fn start(port: u16) -> Self {
+        let (directory, names) = (directory(&format!("rabbitmq-{port}")), free_port());
+        let config = directory.join("rabbitmq.conf");
+        std::fs::write(&config, format!("listeners.tcp.1 = 127.0.0.1:{port}\n")).expect("a file");
+        std::fs::write(directory.join("plugins"), "[].\n").expect("a file");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child", PROGRAM]);
+        command
+            .env("HOME", &directory)
+            .env("RABBITMQ_NODENAME", format!("test{port}@localhost"))
+            .env("RABBITMQ_MNESIA_BASE", directory.join("mnesia"))
+            .env("RABBITMQ_LOG_BASE", directory.join("log"))
+            .env("RABBITMQ_CONFIG_FILE", &config)
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("plugins"))
+            .env("RABBITMQ_DIST_PORT", free_port().to_string())
+            .env("ERL_EPMD_PORT", names.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1");
+        Self { server: Server::start(&mut command, directory), port, names }
+    }
+
+    /// What it answers to its administrator.
+    fn control(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(CONTROL);
+        command.args(["--quiet", "--node", &format!("test{}@localhost", self.port)]);
+        command.args(arguments).env("HOME", self.server.directory());
+        command.env("ERL_EPMD_PORT", self.names.to_string());
+        let output = command.output().expect("it comes with the server");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn queues(&self) -> Vec<String> {
+        let text = self.control(&["list_queues", "name", "--no-table-headers"]);
+        text.lines().filter(|line| line.starts_with("rashomon.")).map(str::to_owned).collect()
+    }
 }
 
 /// Stands between client and server, and swallows what the server says while the flag is up.
@@ -68,9 +94,9 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_silent: Option<&AtomicBool>) 
     let _ = to.shutdown(Shutdown::Both);
 }
 
-fn target(port: u16) -> Asked {
+fn target(port: u16, line: &str) -> Asked {
     Asked::open(&format!(
-        "name = \"rabbitmq\"\nadapter = \"rabbitmq\"\ntimeout = \"3s\"\n[ready]\nwithin = \"120s\"\n\
+        "name = \"rabbitmq\"\nadapter = \"rabbitmq\"\ntimeout = \"3s\"\n{line}\n[ready]\nwithin = \"120s\"\n\
          [nodes]\nn1 = \"127.0.0.1:{port}\"\n"
     ))
 }
@@ -82,9 +108,9 @@ fn messages_come_out_in_order_and_silence_is_unknown() {
         return;
     }
     let port = free_port();
-    let mut server = rabbitmq(port);
+    let mut broker = Broker::start(port);
     let (relayed, is_silent) = relay(port);
-    let mut asked = target(relayed);
+    let mut asked = target(relayed, "");
     let enqueue = |number| single(Function::Enqueue, Value::Int(number));
     let dequeue = || single(Function::Dequeue, Value::Null);
     for number in [1, 2] {
@@ -111,7 +137,19 @@ fn messages_come_out_in_order_and_silence_is_unknown() {
     is_silent.store(false, Ordering::SeqCst);
     let again = (0..50).map(|_| asked.ok(dequeue())).find(|value| *value != Value::Null);
     assert_eq!(again, Some(Value::Int(4)));
-    server.kill();
+    // Another run removes its own queues, and leaves those that it shall keep.
+    let enqueue_to = |key| Op::single(Function::Enqueue, Value::Int(key), Value::Int(key));
+    let count = || broker.queues().len() as u64;
+    functions::clearing(|line| target(port, line), enqueue_to, count);
+    // A queue that somebody else has removed.
+    for queue in broker.queues() {
+        broker.control(&["delete_queue", &queue]);
+    }
+    let why = asked.fails(dequeue());
+    assert!(why.contains("NOT_FOUND") || why.contains("404"), "{why}");
+    let why = asked.fails(enqueue(4));
+    assert!(why.contains("no queue takes"), "{why}");
+    broker.server.kill();
     while TcpStream::connect(("127.0.0.1", port)).is_ok() {
         thread::yield_now();
     }

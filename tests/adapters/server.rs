@@ -1,7 +1,7 @@
 //! Servers that a test starts, stops and kills.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -40,6 +40,10 @@ impl Server {
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let child = command.spawn().expect("the server starts");
         Self { child, directory }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The process keeps its connections and says nothing any more.

@@ -21,8 +21,12 @@ fn tarantool(port: u16) -> Server {
 }
 
 fn target(port: u16, options: &str) -> Asked {
+    opened(port, "", options)
+}
+
+fn opened(port: u16, line: &str, options: &str) -> Asked {
     Asked::open(&format!(
-        "name = \"tarantool\"\nadapter = \"tarantool\"\ntimeout = \"500ms\"\n[ready]\nwithin = \"30s\"\n\
+        "name = \"tarantool\"\nadapter = \"tarantool\"\ntimeout = \"500ms\"\n{line}\n[ready]\nwithin = \"30s\"\n\
          [nodes]\nn1 = \"127.0.0.1:{port}\"\n{options}"
     ))
 }
@@ -66,4 +70,30 @@ fn every_function_is_understood_and_silence_is_unknown() {
     assert_eq!(event.kind, Kind::Info, "{event:?}");
     let why = asked.fails(increment());
     assert!(why.contains("cannot connect"), "{why}");
+}
+
+#[test]
+fn a_run_removes_what_it_made() {
+    if !is_installed("tarantool", "tarantool", true) {
+        return;
+    }
+    let port = free_port();
+    let server = tarantool(port);
+    // The spaces are made by whoever comes first.
+    drop(target(port, ""));
+    let script = server.directory().join("count.lua");
+    let text = format!(
+        "local c = require('net.box').connect('127.0.0.1:{port}')\n\
+         print(c:eval('return box.space.rashomon:len() + box.space.rashomon_elements:len()'))\n\
+         os.exit(0)\n"
+    );
+    std::fs::write(&script, text).expect("a file of our own");
+    let count = || {
+        let output = Command::new("tarantool").arg(&script).output().expect("it starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    functions::clearing(|line| opened(port, line, ""), functions::write, count);
+    let add = |number| single(Function::Add, Value::Int(number));
+    functions::clearing(|line| opened(port, line, ""), add, count);
 }

@@ -1,5 +1,7 @@
 //! ZooKeeper.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 use rashomon::model::{Function, Kind, Op, Value};
@@ -27,16 +29,27 @@ fn zookeeper(port: u16) -> Server {
 }
 
 fn target(port: u16, options: &str) -> Asked {
+    opened(port, "", options)
+}
+
+fn opened(port: u16, line: &str, options: &str) -> Asked {
     Asked::open(&format!(
-        "name = \"zookeeper\"\nadapter = \"zookeeper\"\ntimeout = \"1s\"\n[ready]\nwithin = \"60s\"\n\
+        "name = \"zookeeper\"\nadapter = \"zookeeper\"\ntimeout = \"1s\"\n{line}\n[ready]\nwithin = \"60s\"\n\
          [nodes]\nn1 = \"127.0.0.1:{port}\"\n{options}"
     ))
 }
 
+fn is_there() -> bool {
+    let is_there = is_installed("java", "zookeeper", false) && std::path::Path::new(JAR).exists();
+    if !is_there {
+        println!("skipped: there is no {JAR} on this machine (Debian: zookeeper)");
+    }
+    is_there
+}
+
 #[test]
 fn every_function_is_understood_and_silence_is_unknown() {
-    if !is_installed("java", "zookeeper", false) || !std::path::Path::new(JAR).exists() {
-        println!("skipped: there is no {JAR} on this machine (Debian: zookeeper)");
+    if !is_there() {
         return;
     }
     let port = free_port();
@@ -69,4 +82,26 @@ fn every_function_is_understood_and_silence_is_unknown() {
     assert_eq!(event.kind, Kind::Info, "{event:?}");
     let why = asked.fails(write());
     assert!(why.contains("cannot connect"), "{why}");
+}
+
+#[test]
+fn a_run_removes_what_it_made() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = zookeeper(port);
+    drop(target(port, ""));
+    // One of the words of four letters; it ends with the number of nodes.
+    let count = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it is up");
+        stream.write_all(b"srvr").expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let count = text.lines().find_map(|line| line.strip_prefix("Node count: "));
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    };
+    functions::clearing(|line| opened(port, line, ""), functions::write, count);
+    let new_id = |_| single(Function::NewId, Value::Null);
+    functions::clearing(|line| opened(port, line, ""), new_id, count);
 }

@@ -169,7 +169,7 @@ const ROWS: &[Row] = &[
         name: "tarantool",
         about: "Tarantool: registers, lists, sets and counters",
         addresses: Addresses::HostAndPort,
-        is_built: true,
+        is_built: cfg!(feature = "tarantool"),
         functions: TARANTOOL,
     },
     Row {
@@ -177,7 +177,7 @@ const ROWS: &[Row] = &[
         name: "zookeeper",
         about: "ZooKeeper: registers, lists, sets, counters and ids, with and without sync",
         addresses: Addresses::HostAndPort,
-        is_built: true,
+        is_built: cfg!(feature = "zookeeper"),
         functions: ZOOKEEPER,
     },
     Row {
@@ -185,7 +185,7 @@ const ROWS: &[Row] = &[
         name: "nats",
         about: "NATS JetStream: registers, lists, sets and ids",
         addresses: Addresses::HostAndPort,
-        is_built: true,
+        is_built: cfg!(feature = "nats"),
         functions: NATS,
     },
     Row {
@@ -193,7 +193,7 @@ const ROWS: &[Row] = &[
         name: "rabbitmq",
         about: "RabbitMQ: quorum queues",
         addresses: Addresses::HostAndPort,
-        is_built: true,
+        is_built: cfg!(feature = "rabbitmq"),
         functions: &[Function::Enqueue, Function::Dequeue],
     },
     Row {

@@ -10,19 +10,33 @@
 //!   are removed after it where the adapter knows how.
 //! - Values travel as JSON text.
 
-mod amqp;
+#![cfg_attr(
+    not(all(
+        feature = "redis",
+        feature = "postgres",
+        feature = "mysql",
+        feature = "tarantool",
+        feature = "zookeeper",
+        feature = "nats",
+        feature = "rabbitmq"
+    )),
+    allow(dead_code, unused_imports, reason = "what only some adapters need")
+)]
+
 mod conformance;
-mod jute;
 mod kinds;
+#[cfg(feature = "tarantool")]
 mod msgpack;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "nats")]
 mod nats;
 mod none;
 mod options;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+#[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
@@ -30,7 +44,9 @@ mod redis;
 mod sql;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod sql_text;
+#[cfg(feature = "tarantool")]
 mod tarantool;
+#[cfg(feature = "zookeeper")]
 mod zookeeper;
 
 use std::collections::BTreeMap;
@@ -227,9 +243,13 @@ pub(super) fn adapter(
         AdapterKind::Http => Ok(Arc::new(HttpAdapter::new(config, environment)?)),
         AdapterKind::None => Ok(Arc::new(none::NoStore)),
         AdapterKind::Process => Ok(Arc::new(process::ProcessAdapter::new(config)?)),
+        #[cfg(feature = "tarantool")]
         AdapterKind::Tarantool => Ok(Arc::new(tarantool::TarantoolAdapter::new(config))),
+        #[cfg(feature = "nats")]
         AdapterKind::Nats => Ok(Arc::new(nats::NatsAdapter::new(config))),
+        #[cfg(feature = "zookeeper")]
         AdapterKind::Zookeeper => Ok(Arc::new(zookeeper::ZookeeperAdapter::new(config))),
+        #[cfg(feature = "rabbitmq")]
         AdapterKind::Rabbitmq => Ok(Arc::new(rabbitmq::RabbitmqAdapter::new(config, environment)?)),
         #[cfg(feature = "redis")]
         AdapterKind::Redis => Ok(Arc::new(redis::RedisAdapter::new(config, environment)?)),
@@ -247,11 +267,30 @@ pub(super) fn adapter(
             let dialect = mysql::Mysql::new(&options, environment)?;
             Ok(Arc::new(sql::SqlAdapter::new(config, options, dialect)))
         }
-        #[cfg(not(all(feature = "redis", feature = "postgres", feature = "mysql")))]
+        #[cfg(not(all(
+            feature = "redis",
+            feature = "postgres",
+            feature = "mysql",
+            feature = "tarantool",
+            feature = "zookeeper",
+            feature = "nats",
+            feature = "rabbitmq"
+        )))]
         other => {
             let name = other.name();
             Err(format!("this build has no adapter {name}; build with the feature `{name}`"))
         }
+    }
+}
+
+/// The connection that is held, or a new one.
+async fn held_or_new<C>(
+    held: Option<C>,
+    connect: impl Future<Output = Result<C, String>>,
+) -> Result<C, String> {
+    match held {
+        Some(connection) => Ok(connection),
+        None => connect.await,
     }
 }
 

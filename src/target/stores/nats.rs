@@ -1,5 +1,6 @@
-//! NATS JetStream: its text protocol, in a small client of our own, because a client library that
-//! reconnects may send what it had buffered once more.
+//! NATS JetStream, by requests of the crate `async-nats`. Left to itself it reconnects, to other servers too,
+//! and then sends what waited meanwhile: here a client connects once, to the server it was told, and what
+//! was not sent when it lost that connection never is.
 //!
 //! Two streams are made before the run: `rashomon-kv` keeps the last message of each subject,
 //! `rashomon-log` all of them.
@@ -22,18 +23,19 @@
 //! - **info**: a publication that was not acknowledged, or was answered by any other error.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_nats::connection::State;
+use async_nats::{Auth, AuthError, ConnectOptions, HeaderMap, Request, RequestErrorKind};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value as Json, json as object};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 
 use crate::model::{Function, Invocation, Op, Outcome, Process, Value};
 use crate::target::client::{Answer, Answering, Client};
 use crate::target::config::TargetConfig;
 use crate::target::stores::{
-    Adapter, Asking, End, Object, Probe, Site, answered, in_time, json, parsed,
+    Adapter, Asking, End, Object, Probe, Site, answered, held_or_new, in_time, json, parsed,
 };
 
 const KV: &str = "rashomon-kv";
@@ -44,8 +46,8 @@ const NO_MESSAGE: i64 = 10_037;
 const STREAM_EXISTS: i64 = 10_058;
 const WRONG_LAST_SEQUENCE: i64 = 10_071;
 
-/// The longest message that is read.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// The last sequence number of its subject that a publication expects.
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// What all clients of a target share.
 pub(super) struct NatsAdapter {
@@ -62,13 +64,31 @@ impl NatsAdapter {
 
     async fn connect(&self, node: &Arc<str>) -> Result<Connection, String> {
         let address = self.site.address(node)?;
-        in_time(self.site.connect_timeout, Connection::open(address)).await
+        let limit = self.site.connect_timeout;
+        let is_connected = AtomicBool::new(false);
+        // The crate has no switch that keeps it from connecting again, but whoever logs in is asked for.
+        let once = ConnectOptions::with_auth_callback(move |_| {
+            let is_first = !is_connected.swap(true, Ordering::Relaxed);
+            let once = || AuthError::new("a client connects once");
+            async move { is_first.then(Auth::new).ok_or_else(once) }
+        });
+        let options = once
+            .max_reconnects(1)
+            .ignore_discovered_servers()
+            .connection_timeout(limit)
+            .request_timeout(None)
+            .name("rashomon");
+        in_time(limit, Box::pin(options.connect(address))).await.map(Connection)
     }
 
-    /// The subject of a key: in the register bucket, or in the log.
+    /// All subjects of the run: in the register bucket, or in the log.
+    fn subjects(&self, stream: &str) -> String {
+        format!("{stream}.{}", self.site.run)
+    }
+
+    /// The subject of a key.
     fn subject(&self, stream: &str, key: &Value) -> String {
-        let key = BASE64_URL_SAFE_NO_PAD.encode(json(key));
-        format!("{stream}.{}.{key}", self.site.run)
+        format!("{}.{}", self.subjects(stream), BASE64_URL_SAFE_NO_PAD.encode(json(key)))
     }
 }
 
@@ -88,7 +108,7 @@ impl Adapter for NatsAdapter {
     /// Makes the streams that are not there.
     fn prepare<'a>(&'a self, node: &'a Arc<str>) -> Asking<'a, Result<(), String>> {
         Box::pin(async {
-            let mut connection = self.connect(node).await?;
+            let connection = self.connect(node).await?;
             for (name, kept) in [(KV, 1), (LOG, -1)] {
                 let stream = object!({
                     "name": name, "subjects": [format!("{name}.>")], "storage": "file",
@@ -99,18 +119,31 @@ impl Adapter for NatsAdapter {
                 // A cluster that has just come up serves no streams for a moment.
                 let mut left = 50;
                 loop {
-                    let made = connection.ask(&question, "", &stream.to_string()).await;
-                    match made
-                        .map_err(Broken::told)
-                        .and_then(|answer| error(&answer).map_err(|e| e.1))
-                    {
-                        Ok(()) => break,
+                    match connection.order(&question, &stream.to_string()).await {
+                        Ok(_) => break,
                         Err(why) if why.contains(&STREAM_EXISTS.to_string()) => break,
                         Err(why) if left == 0 => return Err(format!("stream {name}: {why}")),
                         Err(_) => left -= 1,
                     }
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 }
+            }
+            Ok(())
+        })
+    }
+
+    /// Leaves the streams, which other runs may use.
+    fn clear<'a>(
+        self: Arc<Self>,
+        node: &'a Arc<str>,
+        _: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async move {
+            let connection = self.connect(node).await?;
+            for stream in [KV, LOG] {
+                let question = format!("$JS.API.STREAM.PURGE.{stream}");
+                let which = object!({"filter": format!("{}.>", self.subjects(stream))});
+                connection.order(&question, &which.to_string()).await?;
             }
             Ok(())
         })
@@ -141,105 +174,34 @@ fn error(answer: &Json) -> Result<(), (i64, String)> {
     Err((code, format!("{code} {}", error["description"].as_str().unwrap_or_default())))
 }
 
-struct Connection {
-    stream: BufReader<TcpStream>,
-    /// What the server says of itself.
-    info: Json,
-    inbox: String,
-    asked: u64,
-}
+struct Connection(async_nats::Client);
 
 impl Connection {
-    async fn open(address: &str) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let own = stream.local_addr()?.port();
-        let mut stream = BufReader::new(stream);
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        let info = line.strip_prefix("INFO ").and_then(|info| serde_json::from_str(info).ok());
-        let info: Json = info.ok_or_else(|| std::io::Error::other("it does not speak NATS"))?;
-        // Unique among all connections of the cluster.
-        let inbox = format!("_INBOX.{}.{own}", info["server_id"].as_str().unwrap_or("x"));
-        let hello = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\
-                     \"lang\":\"rust\",\"name\":\"rashomon\",\"version\":\"1\",\"protocol\":1}\r\n";
-        let hello = format!("{hello}SUB {inbox}.* 1\r\nPING\r\n");
-        stream.write_all(hello.as_bytes()).await?;
-        let mut connection = Self { stream, info, inbox, asked: 0 };
-        // The server answers a ping once it has read all that came before.
-        while connection.line().await?.trim_end() != "PONG" {}
-        Ok(connection)
-    }
-
-    /// A line of the server; its pings are answered, its errors are errors.
-    async fn line(&mut self) -> std::io::Result<String> {
-        loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line).await? == 0 {
-                return Err(std::io::Error::other("the connection was closed"));
-            }
-            if line.starts_with("PING") {
-                self.stream.write_all(b"PONG\r\n").await?;
-            } else if let Some(error) = line.strip_prefix("-ERR") {
-                return Err(std::io::Error::other(error.trim().to_owned()));
-            } else if !line.starts_with("INFO") && !line.starts_with("+OK") {
-                return Ok(line);
-            }
-        }
+    fn is_sound(&self) -> bool {
+        self.0.connection_state() == State::Connected
     }
 
     /// Publishes, and waits for the answer to just that.
-    async fn ask(&mut self, subject: &str, header: &str, body: &str) -> Result<Json, Broken> {
-        self.asked += 1;
-        let inbox = format!("{}.{}", self.inbox, self.asked);
-        let message = if header.is_empty() {
-            format!("PUB {subject} {inbox} {}\r\n{body}\r\n", body.len())
-        } else {
-            let head = format!("NATS/1.0\r\n{header}\r\n\r\n");
-            let (head_length, length) = (head.len(), head.len() + body.len());
-            format!("HPUB {subject} {inbox} {head_length} {length}\r\n{head}{body}\r\n")
-        };
-        let answered = async {
-            self.stream.write_all(message.as_bytes()).await?;
-            loop {
-                let line = self.line().await?;
-                let words: Vec<&str> = line.split_ascii_whitespace().collect();
-                let number = |word: Option<&&str>| word.and_then(|word| word.parse().ok());
-                let (head, length): (usize, usize) = match words[..] {
-                    ["MSG", .., length] => (0, length.parse().unwrap_or(usize::MAX)),
-                    ["HMSG", .., head, length] => (
-                        number(Some(&head)).unwrap_or(0),
-                        number(Some(&length)).unwrap_or(usize::MAX),
-                    ),
-                    _ => continue,
-                };
-                if length > MESSAGE_BYTES_MAX || head > length {
-                    return Err(std::io::Error::other("a message that is too long"));
-                }
-                let mut bytes = vec![0; length + 2];
-                self.stream.read_exact(&mut bytes).await?;
-                if words.get(1) == Some(&&*inbox) {
-                    let has_no_taker = bytes[..head].starts_with(b"NATS/1.0 503");
-                    let body = serde_json::from_slice(&bytes[head..length]).unwrap_or_default();
-                    return Ok((has_no_taker, body));
-                }
-            }
-        };
-        match answered.await {
-            Ok((true, _)) => Err(Broken::Nobody),
-            Ok((false, body)) => Ok(body),
+    async fn ask(&self, subject: &str, headers: HeaderMap, body: &str) -> Result<Json, Broken> {
+        let request = Request::new().headers(headers).payload(body.to_owned().into());
+        match self.0.send_request(subject.to_owned(), request).await {
+            Ok(answer) => Ok(serde_json::from_slice(&answer.payload).unwrap_or_default()),
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => Err(Broken::Nobody),
             Err(error) => Err(Broken::Lost(error.to_string())),
         }
     }
 
+    /// Asks for something that is answered without an error.
+    async fn order(&self, subject: &str, body: &str) -> Result<Json, String> {
+        let answer = self.ask(subject, HeaderMap::new(), body).await.map_err(Broken::told)?;
+        error(&answer).map_err(|(_, why)| why)?;
+        Ok(answer)
+    }
+
     /// A message of a stream: its sequence number and what it holds.
-    async fn message(
-        &mut self,
-        stream: &str,
-        which: Json,
-    ) -> Result<Option<(i64, String)>, Broken> {
+    async fn message(&self, stream: &str, which: Json) -> Result<Option<(i64, String)>, Broken> {
         let question = format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let answer = self.ask(&question, "", &which.to_string()).await?;
+        let answer = self.ask(&question, HeaderMap::new(), &which.to_string()).await?;
         match error(&answer) {
             Err((NO_MESSAGE, _)) => return Ok(None),
             Err((_, why)) => return Err(Broken::Lost(why)),
@@ -277,23 +239,20 @@ fn unsent(broken: Broken) -> End {
 
 impl NatsClient {
     async fn answer(&mut self, op: &Op) -> Answer {
-        let connection = match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => self.adapter.connect(&self.node).await,
-        };
-        let mut connection = match connection {
+        let held = self.connection.take().filter(Connection::is_sound);
+        let connection = match held_or_new(held, self.adapter.connect(&self.node)).await {
             Ok(connection) => connection,
             Err(why) => return Outcome::Fail(why).into(),
         };
         let object = self.adapter.site.object(op);
-        let (answer, is_sound) = answered(op, self.execute(&mut connection, op, object).await);
+        let (answer, is_sound) = answered(op, self.execute(&connection, op, object).await);
         self.connection = is_sound.then_some(connection);
         answer
     }
 
     async fn execute(
         &self,
-        connection: &mut Connection,
+        connection: &Connection,
         op: &Op,
         object: Object,
     ) -> Result<Answer, End> {
@@ -319,7 +278,7 @@ impl NatsClient {
             mops[0].value = Value::list(items);
             return Ok(Outcome::Ok(mops).into());
         }
-        let mut header = String::new();
+        let mut headers = HeaderMap::new();
         if matches!(op.function, Function::Read | Function::Cas | Function::Rmw) {
             let which = object!({"last_by_subj": subject});
             let held = connection.message(stream, which).await.map_err(unsent)?;
@@ -338,14 +297,14 @@ impl NatsClient {
                 }
                 _ => mops[0].value = before,
             }
-            header = format!("Nats-Expected-Last-Subject-Sequence: {sequence}");
+            headers.insert(EXPECTED, sequence.to_string());
         }
         let value = match op.function {
             Function::Cas | Function::Rmw => at(1),
             Function::Write | Function::Append | Function::Add | Function::NewId => at(0),
             other => return Err(End::Nothing(format!("NATS has no {} here", other.name()))),
         };
-        let answer = connection.ask(&subject, &header, &json(value)).await;
+        let answer = connection.ask(&subject, headers, &json(value)).await;
         let answer = answer.map_err(|broken| match broken {
             Broken::Nobody => End::Nothing(broken.told()),
             Broken::Lost(why) => End::Unknown(why),
@@ -373,23 +332,21 @@ struct NatsProbe {
 impl Probe for NatsProbe {
     fn ready(&mut self) -> Asking<'_, Result<(), String>> {
         Box::pin(async {
-            let mut connection = self.adapter.connect(&self.node).await?;
-            let answer = connection.ask("$JS.API.INFO", "", "").await.map_err(Broken::told)?;
-            error(&answer).map_err(|(_, why)| why)
+            let connection = self.adapter.connect(&self.node).await?;
+            connection.order("$JS.API.INFO", "").await.map(|_| ())
         })
     }
 
     /// It leads the stream that the run writes to; alone it does anyway.
     fn leads(&mut self) -> Asking<'_, Option<u64>> {
         Box::pin(async {
-            let mut connection = self.adapter.connect(&self.node).await.ok()?;
+            let connection = self.adapter.connect(&self.node).await.ok()?;
             let in_log = matches!(self.adapter.site.seen.get(), Some(Object::List | Object::Set));
             let stream = if in_log { LOG } else { KV };
             let question = format!("$JS.API.STREAM.INFO.{stream}");
-            let answer = connection.ask(&question, "", "").await.ok()?;
-            error(&answer).ok()?;
+            let answer = connection.order(&question, "").await.ok()?;
             match answer["cluster"]["leader"].as_str() {
-                Some(leader) => (connection.info["server_name"] == leader).then_some(0),
+                Some(leader) => (connection.0.server_info().server_name == leader).then_some(0),
                 None => Some(0),
             }
         })

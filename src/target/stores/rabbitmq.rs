@@ -1,5 +1,5 @@
-//! RabbitMQ: quorum queues, over AMQP 0-9-1 in a small client of our own, which neither reconnects nor
-//! sends anything twice.
+//! RabbitMQ: quorum queues, by the crate `lapin`, whose recovery stays off: it neither reconnects nor sends
+//! anything twice.
 //!
 //! A key is a durable quorum queue, declared when it is first used: by one client of the run only, since
 //! brokers that do not hear each other must not each make one.
@@ -22,34 +22,38 @@
 //! duplicate.
 
 use std::collections::BTreeSet;
+use std::net::Shutdown;
 use std::sync::Arc;
 
+use async_compat::Compat;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPUri, AMQPUserInfo};
+use lapin::{
+    AsyncTcpStream, BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
+    ErrorKind,
+};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use crate::model::{Function, Invocation, Op, Outcome, Process, Value};
 use crate::target::client::{Answering, Client, unanswered};
 use crate::target::config::TargetConfig;
-use crate::target::stores::amqp::{Arguments, Channel, Method};
-use crate::target::stores::{Adapter, Asking, Probe, Site, in_time, json, parsed, secret};
+use crate::target::stores::{
+    Adapter, Asking, Probe, Site, held_or_new, in_time, json, parsed, secret,
+};
 
-const QUEUE_DECLARE: Method = (50, 10);
-const QUEUE_DECLARE_OK: Method = (50, 11);
-const BASIC_QOS: Method = (60, 10);
-const BASIC_QOS_OK: Method = (60, 11);
-const BASIC_PUBLISH: Method = (60, 40);
-const BASIC_RETURN: Method = (60, 50);
-const BASIC_GET: Method = (60, 70);
-const BASIC_GET_OK: Method = (60, 71);
-const BASIC_GET_EMPTY: Method = (60, 72);
-const BASIC_ACK: Method = (60, 80);
-const BASIC_NACK: Method = (60, 120);
-const CONFIRM_SELECT: Method = (85, 10);
-const CONFIRM_SELECT_OK: Method = (85, 11);
+/// The longest frame. The crate keeps room for 64 of them with each connection.
+const FRAME_BYTES_MAX: u32 = 16 << 10;
 
-/// How the end of a channel begins that asked for a queue which the broker does not know.
-const NO_QUEUE: &str = "closed: 404 ";
+/// The mode of delivery of a message that outlives a restart of the broker.
+const PERSISTENT: u8 = 2;
 
 /// What all clients of a target share.
 pub(super) struct RabbitmqAdapter {
@@ -57,7 +61,7 @@ pub(super) struct RabbitmqAdapter {
     user: String,
     password: String,
     /// The queues that are there.
-    declared: Mutex<BTreeSet<String>>,
+    declared: Mutex<BTreeSet<ShortString>>,
 }
 
 impl RabbitmqAdapter {
@@ -76,39 +80,59 @@ impl RabbitmqAdapter {
         })
     }
 
-    async fn connect(&self, node: &Arc<str>) -> Result<Channel, String> {
+    async fn connect(&self, node: &Arc<str>) -> Result<Link, String> {
         let address = self.site.address(node)?;
-        let opened = async {
-            let mut channel = Channel::open(address, &self.user, &self.password).await?;
-            let confirm = Arguments::default().octet(0);
-            channel.ask(CONFIRM_SELECT, confirm, &[CONFIRM_SELECT_OK]).await?;
-            Ok::<_, std::io::Error>(channel)
-        };
-        in_time(self.site.connect_timeout, opened).await
+        in_time(self.site.connect_timeout, self.open(address)).await
     }
 
-    fn queue(&self, key: &Value) -> String {
-        format!("rashomon.{}.{}", self.site.run, BASE64_URL_SAFE_NO_PAD.encode(json(key)))
+    async fn open(&self, address: &str) -> lapin::Result<Link> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let socket = Socket(stream.into_std()?);
+        let given = socket.0.try_clone()?;
+        let connect = async move |_: AMQPUri, _| {
+            let stream = TcpStream::from_std(given.try_clone()?)?;
+            Ok(AsyncTcpStream::Plain(Compat::new(stream)))
+        };
+        let userinfo =
+            AMQPUserInfo { username: self.user.clone(), password: self.password.clone() };
+        let uri = AMQPUri {
+            authority: AMQPAuthority { userinfo, ..AMQPAuthority::default() },
+            query: AMQPQueryString { frame_max: Some(FRAME_BYTES_MAX), ..Default::default() },
+            ..AMQPUri::default()
+        };
+        let runtime = lapin::runtime::default_runtime()?;
+        let options = ConnectionProperties::default();
+        let connection = Connection::connector(uri, runtime, connect, options).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Link { _socket: socket, channel, _connection: connection })
+    }
+
+    fn queue(&self, key: &Value) -> Result<ShortString, String> {
+        let key = BASE64_URL_SAFE_NO_PAD.encode(json(key));
+        let name = format!("rashomon.{}.{key}", self.site.run);
+        ShortString::try_new(name).map_err(|_| format!("the key {key} is too long"))
     }
 
     /// Makes a queue unless somebody did; everybody else waits for it.
-    async fn declare(&self, channel: &mut Channel, queue: &str) -> std::io::Result<()> {
+    async fn declare(&self, channel: &Channel, queue: &ShortString) -> lapin::Result<()> {
         let mut declared = self.declared.lock().await;
         if declared.contains(queue) {
             return Ok(());
         }
-        // Of the bits, `durable`.
-        let question = Arguments::default().short(0).short_text(queue).octet(0b10);
-        let question = question.table(&[("x-queue-type", "quorum")]);
-        channel.ask(QUEUE_DECLARE, question, &[QUEUE_DECLARE_OK]).await?;
-        declared.insert(queue.to_owned());
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        channel.queue_declare(queue.clone(), durable, arguments).await?;
+        declared.insert(queue.clone());
         Ok(())
     }
 }
 
 impl Adapter for RabbitmqAdapter {
     fn client(self: Arc<Self>, _: Process, node: &Arc<str>) -> Result<Box<dyn Client>, String> {
-        Ok(Box::new(RabbitmqClient { adapter: self, node: node.clone(), channel: None }))
+        Ok(Box::new(RabbitmqClient { adapter: self, node: node.clone(), link: None }))
     }
 
     fn probe(self: Arc<Self>, node: &Arc<str>) -> Result<Box<dyn Probe>, String> {
@@ -119,13 +143,48 @@ impl Adapter for RabbitmqAdapter {
     fn knows_primaries(&self) -> bool {
         false
     }
+
+    fn clear<'a>(
+        self: Arc<Self>,
+        node: &'a Arc<str>,
+        keys: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async move {
+            let link = self.connect(node).await?;
+            for key in keys {
+                let deleted =
+                    link.channel.queue_delete(self.queue(key)?, QueueDeleteOptions::default());
+                deleted.await.map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A connection with its only channel.
+struct Link {
+    /// Dropped first.
+    _socket: Socket,
+    channel: Channel,
+    _connection: Connection,
+}
+
+/// What a connection is on. The crate would go on with a connection that is dropped until the broker has
+/// said farewell; without its socket it ends at once, and nothing that it still has is ever sent.
+struct Socket(std::net::TcpStream);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Who is gone already need not be told.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
 }
 
 /// One process at one node.
 struct RabbitmqClient {
     adapter: Arc<RabbitmqAdapter>,
     node: Arc<str>,
-    channel: Option<Channel>,
+    link: Option<Link>,
 }
 
 impl Client for RabbitmqClient {
@@ -136,75 +195,71 @@ impl Client for RabbitmqClient {
 
 impl RabbitmqClient {
     async fn answer(&mut self, op: &Op) -> Outcome {
-        let channel = match self.channel.take() {
-            Some(channel) => Ok(channel),
-            None => self.adapter.connect(&self.node).await,
+        let queue = match self.adapter.queue(op.key()) {
+            Ok(queue) => queue,
+            Err(why) => return Outcome::Fail(format!("nothing was sent: {why}")),
         };
-        let mut channel = match channel {
-            Ok(channel) => channel,
+        let held = self.link.take().filter(|link| link.channel.status().connected());
+        let link = match held_or_new(held, self.adapter.connect(&self.node)).await {
+            Ok(link) => link,
             Err(why) => return Outcome::Fail(why),
         };
-        let queue = self.adapter.queue(op.key());
-        if let Err(error) = self.adapter.declare(&mut channel, &queue).await {
+        let channel = &link.channel;
+        if let Err(error) = self.adapter.declare(channel, &queue).await {
             return Outcome::Fail(format!("cannot declare the queue: {error}"));
         }
         let done = match op.function {
-            Function::Enqueue => enqueue(&mut channel, &queue, op).await,
-            Function::Dequeue => dequeue(&mut channel, &queue, op).await,
+            Function::Enqueue => enqueue(channel, queue, op).await,
+            Function::Dequeue => dequeue(channel, queue, op).await,
             other => return Outcome::Fail(format!("RabbitMQ has no {} here", other.name())),
         };
         match done {
             Ok(outcome) => {
-                self.channel = Some(channel);
+                self.link = Some(link);
                 outcome
             }
             Err(error) => {
-                let why = error.to_string();
                 // Only the `get` itself ends so, and the channel with it.
-                let has_no_queue = op.function == Function::Dequeue && why.starts_with(NO_QUEUE);
+                let has_no_queue = op.function == Function::Dequeue && is_not_found(&error);
+                let why = error.to_string();
                 if has_no_queue { Outcome::Fail(why) } else { unanswered(op, why) }
             }
         }
     }
 }
 
-async fn enqueue(channel: &mut Channel, queue: &str, op: &Op) -> std::io::Result<Outcome> {
-    let body = json(&op.mops[0].value);
-    // To the exchange without a name, which knows every queue by its own; the bit is `mandatory`.
-    let publish = Arguments::default().short(0).short_text("").short_text(queue).octet(1);
-    channel.send_content(BASIC_PUBLISH, publish, body.as_bytes()).await?;
-    let mut is_returned = false;
-    loop {
-        let answer = channel.receive(&[BASIC_ACK, BASIC_NACK, BASIC_RETURN]).await?;
-        match answer.method {
-            BASIC_ACK if is_returned => {
-                return Ok(Outcome::Fail("no queue takes the message".to_owned()));
-            }
-            BASIC_ACK => return Ok(Outcome::Ok(op.mops.clone())),
-            BASIC_RETURN => {
-                channel.content().await?;
-                is_returned = true;
-            }
-            _ => return Ok(Outcome::Info("the broker refused the message".to_owned())),
-        }
-    }
+/// Whether the broker ended the channel because it does not know the queue.
+fn is_not_found(error: &lapin::Error) -> bool {
+    const NOT_FOUND: AMQPErrorKind = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == NOT_FOUND)
 }
 
-async fn dequeue(channel: &mut Channel, queue: &str, op: &Op) -> std::io::Result<Outcome> {
+async fn enqueue(channel: &Channel, queue: ShortString, op: &Op) -> lapin::Result<Outcome> {
+    let body = json(&op.mops[0].value);
+    let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let persistent = BasicProperties::default().with_delivery_mode(PERSISTENT);
+    // To the exchange without a name, which knows every queue by its own.
+    let exchange = ShortString::default();
+    let sent =
+        channel.basic_publish(exchange, queue, mandatory, body.as_bytes(), persistent).await?;
+    Ok(match sent.await? {
+        Confirmation::Ack(None) => Outcome::Ok(op.mops.clone()),
+        Confirmation::Ack(Some(_)) => Outcome::Fail("no queue takes the message".to_owned()),
+        _ => Outcome::Info("the broker refused the message".to_owned()),
+    })
+}
+
+async fn dequeue(channel: &Channel, queue: ShortString, op: &Op) -> lapin::Result<Outcome> {
     let mut mops = op.mops.clone();
-    let get = Arguments::default().short(0).short_text(queue).octet(0);
-    let mut answer = channel.ask(BASIC_GET, get, &[BASIC_GET_OK, BASIC_GET_EMPTY]).await?;
-    if answer.method == BASIC_GET_EMPTY {
+    let Some(message) = channel.basic_get(queue, BasicGetOptions::default()).await? else {
         mops[0].value = Value::Null;
         return Ok(Outcome::Ok(mops));
-    }
-    let tag = answer.long_long()?;
-    let text = String::from_utf8_lossy(&channel.content().await?).into_owned();
+    };
+    let text = String::from_utf8_lossy(&message.data);
     mops[0].value = parsed(&text).map_err(std::io::Error::other)?;
-    channel.send(BASIC_ACK, Arguments::default().long_long(tag).octet(0)).await?;
+    message.ack(BasicAckOptions::default()).await?;
     // No limit to what may be unacknowledged, which is so anyway.
-    let question = Arguments::default().long(0).short(0).octet(0);
-    channel.ask(BASIC_QOS, question, &[BASIC_QOS_OK]).await?;
+    channel.basic_qos(0, BasicQosOptions::default()).await?;
     Ok(Outcome::Ok(mops))
 }
 

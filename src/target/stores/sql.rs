@@ -31,7 +31,7 @@ use crate::target::config::TargetConfig;
 use crate::target::stores::options::Update;
 use crate::target::stores::sql_text::quoted;
 use crate::target::stores::{
-    Adapter, Asking, Object, Probe, Site, SqlOptions, Transfer, in_time, json, parsed,
+    Adapter, Asking, Object, Probe, Site, SqlOptions, Transfer, held_or_new, in_time, json, parsed,
 };
 
 /// What differs between the databases.
@@ -221,11 +221,8 @@ enum End {
 impl<D: Dialect> SqlClient<D> {
     async fn answer(&mut self, op: &Op) -> Outcome {
         let object = self.adapter.site.object(op);
-        let connection = match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => self.adapter.connect(&self.node).await,
-        };
-        let connection = match connection {
+        let held = self.connection.take();
+        let connection = match held_or_new(held, self.adapter.connect(&self.node)).await {
             Ok(connection) => connection,
             Err(why) => return Outcome::Fail(why),
         };

@@ -1,4 +1,6 @@
-//! Tarantool, one node or many: iproto, its binary protocol, in a small client of our own.
+//! Tarantool, one node or many: iproto, its binary protocol, in a small client of our own. The crates that
+//! there are, `rusty_tarantool` 0.3 and `tarantool-rs` 0.0.10 of 2023, are not maintained, and reconnect
+//! without a switch against it; the first one drops the codes of errors as well, by which `fail` is decided.
 //!
 //! Every request is one `EVAL` of a few lines of Lua as the user `guest`, who needs the right to
 //! execute the universe and to read and write the spaces `rashomon` and `rashomon_elements`. A fibre
@@ -30,7 +32,9 @@ use crate::target::client::{Answering, Client, unanswered};
 use crate::target::config::TargetConfig;
 use crate::target::stores::msgpack::{self, Packed};
 use crate::target::stores::options::Update;
-use crate::target::stores::{Adapter, Asking, Object, Probe, Site, in_time, json, parsed};
+use crate::target::stores::{
+    Adapter, Asking, Object, Probe, Site, held_or_new, in_time, json, parsed,
+};
 
 /// Errors that say that nothing was done: a key is there twice, read only, no such space, not allowed.
 const REFUSALS: &[i64] = &[3, 7, 36, 42];
@@ -77,6 +81,17 @@ box.space.rashomon:upsert({k, n}, {{'+', 2, n}})
 return true";
 const ADD: &str = "box.space.rashomon_elements:replace{...} return true";
 const REMOVE: &str = "box.space.rashomon_elements:delete{...} return true";
+/// What is found is removed afterwards: one does not walk through what one changes.
+const CLEAR: &str = "local run = ...
+for _, name in ipairs{'rashomon', 'rashomon_elements'} do
+  local space, found = box.space[name], {}
+  for _, t in space:pairs(run, {iterator = 'GE'}) do
+    if t[1]:sub(1, #run) ~= run then break end
+    found[#found + 1] = name == 'rashomon' and {t[1]} or {t[1], t[2]}
+  end
+  for _, key in ipairs(found) do space:delete(key) end
+end
+return true";
 const IS_PRIMARY: &str = "return not box.info.ro";
 
 /// What all clients of a target share.
@@ -104,9 +119,14 @@ impl TarantoolAdapter {
     }
 
     /// One request at a node, on a connection of its own.
-    async fn ask_once(&self, node: &Arc<str>, code: &str) -> Result<Packed, String> {
+    async fn ask_once(
+        &self,
+        node: &Arc<str>,
+        code: &str,
+        arguments: &[Argument],
+    ) -> Result<Packed, String> {
         let mut connection = self.connect(node).await?;
-        connection.eval(code, &[]).await.map_err(Broken::told)
+        connection.eval(code, arguments).await.map_err(Broken::told)
     }
 }
 
@@ -125,7 +145,18 @@ impl Adapter for TarantoolAdapter {
 
     /// Makes the spaces that are not there.
     fn prepare<'a>(&'a self, node: &'a Arc<str>) -> Asking<'a, Result<(), String>> {
-        Box::pin(async { self.ask_once(node, PREPARE).await.map(|_| ()) })
+        Box::pin(async { self.ask_once(node, PREPARE, &[]).await.map(|_| ()) })
+    }
+
+    fn clear<'a>(
+        self: Arc<Self>,
+        node: &'a Arc<str>,
+        _: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async move {
+            let run = Argument::Text(format!("{}/", self.site.run));
+            self.ask_once(node, CLEAR, &[run]).await.map(|_| ())
+        })
     }
 }
 
@@ -242,12 +273,10 @@ impl Client for TarantoolClient {
 
 impl TarantoolClient {
     async fn answer(&mut self, op: &Op) -> Outcome {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => match self.adapter.connect(&self.node).await {
-                Ok(connection) => connection,
-                Err(why) => return Outcome::Fail(why),
-            },
+        let held = self.connection.take();
+        let mut connection = match held_or_new(held, self.adapter.connect(&self.node)).await {
+            Ok(connection) => connection,
+            Err(why) => return Outcome::Fail(why),
         };
         let object = self.adapter.site.object(op);
         let outcome = match self.execute(&mut connection, op, object).await {
@@ -343,12 +372,12 @@ struct TarantoolProbe {
 
 impl Probe for TarantoolProbe {
     fn ready(&mut self) -> Asking<'_, Result<(), String>> {
-        Box::pin(async { self.adapter.ask_once(&self.node, "return true").await.map(|_| ()) })
+        Box::pin(async { self.adapter.ask_once(&self.node, "return true", &[]).await.map(|_| ()) })
     }
 
     fn leads(&mut self) -> Asking<'_, Option<u64>> {
         Box::pin(async {
-            let answer = self.adapter.ask_once(&self.node, IS_PRIMARY).await.ok()?;
+            let answer = self.adapter.ask_once(&self.node, IS_PRIMARY, &[]).await.ok()?;
             (answer == Packed::Bool(true)).then_some(0)
         })
     }

@@ -1,4 +1,8 @@
-//! ZooKeeper: its binary protocol (jute), in a small client of our own.
+//! ZooKeeper, by the crate `zookeeper-client`. It sends nothing twice: what is under way when a connection
+//! breaks, whether it was sent or not, ends with an error. It makes the connection of a session to its
+//! server again, and there is no switch for that; so a client that finds its session disconnected drops it
+//! for a new one, and only what is asked in the instant before the loss is noticed waits, and is `info`
+//! if it is not answered in time.
 //!
 //! A key is a node below `/rashomon/RUN`, which holds its value as JSON.
 //!
@@ -13,41 +17,32 @@
 //! store's own version, the zxid of the write.
 //!
 //! - **ok**: the server answered without an error: a majority has the write.
-//! - **fail**: no connection or session; an error of [`REFUSALS`], such as a version that is not the one
-//!   that was read, or a node that is there already: nothing is tried again; whatever broke before the
-//!   request that writes was sent. A read that was not answered.
+//! - **fail**: no connection or session; an error which says that nothing was done, such as a version that
+//!   is not the one that was read, or a node that is there already: nothing is tried again; whatever broke
+//!   before the request that writes was sent. A read that was not answered.
 //! - **info**: a write that was not answered, or was answered by any other error.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use zookeeper_client::{Acls, Client as Session, CreateMode, Error, SessionState};
 
 use crate::model::{Function, Invocation, Op, Outcome, Process, Value};
 use crate::target::client::{Answer, Answering, Client};
 use crate::target::config::TargetConfig;
-use crate::target::stores::jute::{Jute, buffer, frame, int, long};
 use crate::target::stores::{
-    Adapter, Asking, End, Object, Probe, Site, answered, in_time, json, parsed,
+    Adapter, Asking, End, Object, Probe, Site, answered, held_or_new, in_time, json, parsed,
 };
 
-/// Errors that say that nothing was done: no such node, not allowed, another version, a node that is
-/// there already, bad arguments, unimplemented, no session, a session that moved, read only, throttled.
-const REFUSALS: &[i32] = &[-101, -102, -103, -110, -8, -6, -112, -118, -119, -127];
-const NO_NODE: i32 = -101;
-const NODE_EXISTS: i32 = -110;
-
 /// How long a session shall outlive its connection.
-const SESSION_MS: i32 = 10_000;
+const SESSION: Duration = Duration::from_secs(10);
 
-/// The codes of requests.
-const CREATE: i32 = 1;
-const GET_DATA: i32 = 4;
-const SET_DATA: i32 = 5;
-const SYNC: i32 = 9;
+/// How many nodes are removed by one request.
+const NODES_AT_ONCE: usize = 1_000;
 
 /// What all clients of a target share.
 pub(super) struct ZookeeperAdapter {
@@ -61,28 +56,10 @@ impl ZookeeperAdapter {
         Self { site: Site::new(config), sync }
     }
 
-    async fn connect(&self, node: &Arc<str>) -> Result<Connection, String> {
+    async fn connect(&self, node: &Arc<str>) -> Result<Session, String> {
         let address = self.site.address(node)?;
-        let connected = in_time(self.site.connect_timeout, async {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let mut hello = Jute::default();
-            // Protocol version, last zxid seen, time-out, no session yet, its password, read only.
-            hello.int(0).long(0).int(SESSION_MS).long(0).buffer(&[0; 16]);
-            hello.0.push(0);
-            stream.write_all(&hello.framed()).await?;
-            let answer = frame(&mut stream).await?;
-            let mut answer = &answer[..];
-            let (_, timeout) = (int(&mut answer), int(&mut answer));
-            Ok::<_, std::io::Error>((stream, timeout))
-        });
-        match connected.await? {
-            (stream, Some(timeout)) if timeout > 0 => {
-                let lasts = Duration::from_millis(timeout.unsigned_abs().into());
-                Ok(Connection { stream, xid: 0, lasts, used: now() })
-            }
-            _ => Err("cannot connect: no session".to_owned()),
-        }
+        let connector = Session::connector().with_session_timeout(SESSION).with_fail_eagerly();
+        in_time(self.site.connect_timeout, connector.connect(address)).await
     }
 
     fn folder(&self) -> String {
@@ -96,7 +73,7 @@ impl ZookeeperAdapter {
 
 impl Adapter for ZookeeperAdapter {
     fn client(self: Arc<Self>, _: Process, node: &Arc<str>) -> Result<Box<dyn Client>, String> {
-        Ok(Box::new(ZookeeperClient { adapter: self, node: node.clone(), connection: None }))
+        Ok(Box::new(ZookeeperClient { adapter: self, node: node.clone(), session: None }))
     }
 
     fn probe(self: Arc<Self>, node: &Arc<str>) -> Result<Box<dyn Probe>, String> {
@@ -111,122 +88,66 @@ impl Adapter for ZookeeperAdapter {
     /// Makes the folder of the run.
     fn prepare<'a>(&'a self, node: &'a Arc<str>) -> Asking<'a, Result<(), String>> {
         Box::pin(async {
-            let mut connection = self.connect(node).await?;
+            let session = self.connect(node).await?;
             for path in ["/rashomon", &self.folder()] {
-                match connection.create(path, "", 0).await {
-                    Ok(_) | Err(Broken::Code(NODE_EXISTS)) => {}
-                    Err(broken) => return Err(format!("{path}: {}", broken.told())),
+                match create(&session, path, "", CreateMode::Persistent).await {
+                    Ok(_) | Err(Error::NodeExists) => {}
+                    Err(error) => return Err(format!("{path}: {error}")),
                 }
             }
             Ok(())
         })
     }
-}
 
-/// How a request failed.
-enum Broken {
-    /// The server says so.
-    Code(i32),
-    /// The connection is of no use any more.
-    Lost(String),
-}
-
-impl Broken {
-    fn told(self) -> String {
-        match self {
-            Self::Code(code) => format!("error {code}"),
-            Self::Lost(why) => why,
-        }
+    fn clear<'a>(
+        self: Arc<Self>,
+        node: &'a Arc<str>,
+        _: &'a [Value],
+    ) -> Asking<'a, Result<(), String>> {
+        Box::pin(async move {
+            let session = self.connect(node).await?;
+            let folder = self.folder();
+            let nodes = session.list_children(&folder).await.map_err(|error| error.to_string())?;
+            for some in nodes.chunks(NODES_AT_ONCE) {
+                let mut removal = session.new_multi_writer();
+                for name in some {
+                    let path = format!("{folder}/{name}");
+                    removal.add_delete(&path, None).map_err(|error| error.to_string())?;
+                }
+                removal.commit().await.map_err(|error| error.to_string())?;
+            }
+            session.delete(&folder, None).await.map_err(|error| error.to_string())
+        })
     }
 }
 
-/// A session of its own.
-struct Connection {
-    stream: TcpStream,
-    xid: i32,
-    /// Nothing keeps the session alive but requests: after so long it is over.
-    lasts: Duration,
-    used: Instant,
+/// Makes a node with whom anybody may do all: its zxid, and its number if it is one of a sequence.
+async fn create(
+    session: &Session,
+    path: &str,
+    data: &str,
+    mode: CreateMode,
+) -> Result<(i64, i64), Error> {
+    let options = mode.with_acls(Acls::anyone_all());
+    let (stat, sequence) = session.create(path, data.as_bytes(), &options).await?;
+    Ok((stat.czxid, sequence.into_i64()))
 }
 
-impl Connection {
-    fn is_fresh(&self) -> bool {
-        self.used.elapsed() < self.lasts / 3
-    }
-
-    /// The zxid and the rest of the answer.
-    async fn ask(&mut self, code: i32, body: &Jute) -> Result<(i64, Vec<u8>), Broken> {
-        self.xid += 1;
-        self.used = now();
-        let mut request = Jute::default();
-        request.int(self.xid).int(code);
-        request.0.extend_from_slice(&body.0);
-        let lost = |error: std::io::Error| Broken::Lost(error.to_string());
-        self.stream.write_all(&request.framed()).await.map_err(lost)?;
-        let answer = frame(&mut self.stream).await.map_err(lost)?;
-        let mut rest = &answer[..];
-        match (int(&mut rest), long(&mut rest), int(&mut rest)) {
-            (Some(xid), Some(zxid), Some(0)) if xid == self.xid => Ok((zxid, rest.to_vec())),
-            (Some(xid), _, Some(error)) if xid == self.xid => Err(Broken::Code(error)),
-            _ => Err(Broken::Lost("an answer to another request".to_owned())),
-        }
-    }
-
-    /// The path that was made, and the zxid.
-    async fn create(
-        &mut self,
-        path: &str,
-        data: &str,
-        flags: i32,
-    ) -> Result<(i64, String), Broken> {
-        let mut body = Jute::default();
-        // One entry of access control: whoever it is may do all.
-        body.buffer(path.as_bytes()).buffer(data.as_bytes());
-        body.int(1).int(31).buffer(b"world").buffer(b"anyone").int(flags);
-        let (zxid, answer) = self.ask(CREATE, &body).await?;
-        let made = buffer(&mut &answer[..]).unwrap_or_default();
-        Ok((zxid, String::from_utf8_lossy(&made).into_owned()))
-    }
-
-    /// What a node holds, its version, and the zxid of the write; nothing if there is no node.
-    async fn get(&mut self, path: &str) -> Result<Option<Held>, Broken> {
-        let mut body = Jute::default();
-        body.buffer(path.as_bytes());
-        body.0.push(0);
-        let answer = match self.ask(GET_DATA, &body).await {
-            Ok((_, answer)) => answer,
-            Err(Broken::Code(NO_NODE)) => return Ok(None),
-            Err(broken) => return Err(broken),
-        };
-        let mut rest = &answer[..];
-        let mut whole = || -> Option<Held> {
-            let data = String::from_utf8(buffer(&mut rest)?).ok()?;
-            let (_created, zxid) = (long(&mut rest)?, long(&mut rest)?);
-            let (_ctime, _mtime) = (long(&mut rest)?, long(&mut rest)?);
-            Some(Held { data, version: int(&mut rest)?, zxid })
-        };
-        let unclear = || Broken::Lost("an answer that is not whole".to_owned());
-        whole().map(Some).ok_or_else(unclear)
-    }
-
-    async fn set(&mut self, path: &str, data: &str, version: i32) -> Result<i64, Broken> {
-        let mut body = Jute::default();
-        body.buffer(path.as_bytes()).buffer(data.as_bytes()).int(version);
-        Ok(self.ask(SET_DATA, &body).await?.0)
-    }
-}
-
-struct Held {
-    data: String,
-    version: i32,
-    zxid: i64,
+/// The zxid of the write.
+async fn set(
+    session: &Session,
+    path: &str,
+    data: &str,
+    version: Option<i32>,
+) -> Result<i64, Error> {
+    Ok(session.set_data(path, data.as_bytes(), version).await?.mzxid)
 }
 
 /// One process at one node.
 struct ZookeeperClient {
     adapter: Arc<ZookeeperAdapter>,
     node: Arc<str>,
-    connection: Option<Connection>,
+    session: Option<Session>,
 }
 
 impl Client for ZookeeperClient {
@@ -235,71 +156,70 @@ impl Client for ZookeeperClient {
     }
 }
 
-/// What a request that writes leaves behind when it fails.
-fn written(broken: Broken) -> End {
-    match broken {
-        Broken::Code(code) if REFUSALS.contains(&code) => End::Nothing(format!("error {code}")),
-        other => End::Unknown(other.told()),
+/// What a request that writes leaves behind when it fails. That a session is over is not told apart from
+/// that it may be over.
+fn written(error: Error) -> End {
+    match error {
+        Error::NoNode
+        | Error::NoAuth
+        | Error::BadVersion
+        | Error::NodeExists
+        | Error::BadArguments(_)
+        | Error::Unimplemented
+        | Error::SessionMoved
+        | Error::NotReadOnly
+        | Error::Throttled => End::Nothing(error.to_string()),
+        other => End::Unknown(other.to_string()),
     }
-}
-
-fn unsent(broken: Broken) -> End {
-    End::Unsent(broken.told())
 }
 
 impl ZookeeperClient {
     async fn answer(&mut self, op: &Op) -> Answer {
-        let connection = match self.connection.take().filter(Connection::is_fresh) {
-            Some(connection) => Ok(connection),
-            None => self.adapter.connect(&self.node).await,
-        };
-        let mut connection = match connection {
-            Ok(connection) => connection,
+        let is_sound = |session: &Session| session.state() == SessionState::SyncConnected;
+        let held = self.session.take().filter(is_sound);
+        let session = match held_or_new(held, self.adapter.connect(&self.node)).await {
+            Ok(session) => session,
             Err(why) => return Outcome::Fail(why).into(),
         };
         let object = self.adapter.site.object(op);
-        let (answer, is_sound) = answered(op, self.execute(&mut connection, op, object).await);
-        self.connection = is_sound.then_some(connection);
+        let (answer, is_sound) = answered(op, self.execute(&session, op, object).await);
+        self.session = is_sound.then_some(session);
         answer
     }
 
-    async fn execute(
-        &self,
-        connection: &mut Connection,
-        op: &Op,
-        object: Object,
-    ) -> Result<Answer, End> {
+    async fn execute(&self, session: &Session, op: &Op, object: Object) -> Result<Answer, End> {
+        const PLAIN: CreateMode = CreateMode::Persistent;
+        let unsent = |error: Error| End::Unsent(error.to_string());
         let path = self.adapter.path(op.key());
         let mut mops = op.mops.clone();
         let at = |at: usize| op.mops.get(at).map_or(&Value::Null, |mop| &mop.value);
         if op.function == Function::NewId {
-            // Its name ends with the number that the server gave it.
-            let (zxid, made) = connection.create(&path, "", 2).await.map_err(written)?;
-            let digits = made.len().saturating_sub(10);
-            let id = made.get(digits..).and_then(|digits| digits.parse().ok());
-            let id = id.ok_or_else(|| End::Unknown(format!("no number in {made}")))?;
+            let mode = CreateMode::PersistentSequential;
+            let (zxid, id) = create(session, &path, "", mode).await.map_err(written)?;
             mops[0].value = Value::Int(id);
             return Ok(Answer { outcome: Outcome::Ok(mops), version: Some(zxid) });
         }
         if op.function == Function::Write {
             let data = json(at(0));
-            let zxid = match connection.set(&path, &data, -1).await {
+            let zxid = match set(session, &path, &data, None).await {
                 // The first write makes the node; whoever else did so meanwhile lets this one fail.
-                Err(Broken::Code(NO_NODE)) => {
-                    connection.create(&path, &data, 0).await.map_err(written)?.0
+                Err(Error::NoNode) => {
+                    create(session, &path, &data, PLAIN).await.map_err(written)?.0
                 }
                 other => other.map_err(written)?,
             };
             return Ok(Answer { outcome: Outcome::Ok(mops), version: Some(zxid) });
         }
         if op.function == Function::Read && self.adapter.sync {
-            let mut body = Jute::default();
-            body.buffer(path.as_bytes());
-            connection.ask(SYNC, &body).await.map_err(unsent)?;
+            session.sync(&path).await.map_err(unsent)?;
         }
-        let held = connection.get(&path).await.map_err(unsent)?;
+        let held = match session.get_data(&path).await {
+            Ok(held) => Some(held),
+            Err(Error::NoNode) => None,
+            Err(error) => return Err(unsent(error)),
+        };
         let before = match &held {
-            Some(held) => parsed(&held.data).map_err(End::Unsent)?,
+            Some((data, _)) => parsed(&String::from_utf8_lossy(data)).map_err(End::Unsent)?,
             None if object == Object::Counter => Value::Int(0),
             None => Value::Null,
         };
@@ -307,7 +227,7 @@ impl ZookeeperClient {
         let after = match op.function {
             Function::Read => {
                 mops[0].value = before;
-                let version = held.map(|held| held.zxid);
+                let version = held.map(|(_, stat)| stat.mzxid);
                 return Ok(Answer { outcome: Outcome::Ok(mops), version });
             }
             Function::Cas if before != *at(0) => {
@@ -331,17 +251,12 @@ impl ZookeeperClient {
         };
         let data = json(&after);
         let done = match held {
-            Some(held) => connection.set(&path, &data, held.version).await,
-            None => connection.create(&path, &data, 0).await.map(|(zxid, _)| zxid),
+            Some((_, stat)) => set(session, &path, &data, Some(stat.version)).await,
+            None => create(session, &path, &data, PLAIN).await.map(|(zxid, _)| zxid),
         };
         let version = Some(done.map_err(written)?);
         Ok(Answer { outcome: Outcome::Ok(mops), version })
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a session ends in real time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Asks a node how it is by `srvr`, one of the words of four letters.
