@@ -51,7 +51,7 @@ pub struct LiveTarget {
     arrive: Sender<Arrival>,
     /// How many invocations have not come out of `advance`.
     under_way: usize,
-    /// Of the completion that came out of it last.
+    /// Our own share of the latency of the completion that came out of it last.
     added: Nanos,
     orders: Option<Orders>,
     sweeper: Option<Sweeper>,
