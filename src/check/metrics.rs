@@ -20,12 +20,11 @@ use crate::model::{Function, Kind, Nanos};
 pub fn measure(history: &History) -> Metrics {
     let clock = has_times(history);
     let span = clock.then(|| span(history));
-    let (mut all, mut lateness) = (Meter::default(), Lateness::default());
+    let mut all = Meter::default();
     let mut functions: BTreeMap<Function, Meter> = BTreeMap::new();
     let mut nodes: BTreeMap<NodeId, Meter> = BTreeMap::new();
     for txn in history.txns() {
         all.see(txn, clock);
-        lateness.see(txn, clock);
         functions.entry(txn.function()).or_default().see(txn, clock);
         if let Some(node) = txn.node().filter(|node| node.index() < NODES_MEASURED) {
             nodes.entry(node).or_default().see(txn, clock);
@@ -58,7 +57,7 @@ pub fn measure(history: &History) -> Metrics {
         counts: all.counts,
         ok_per_second: all.ok_per_second,
         latency: all.latency,
-        pace: lateness.read(),
+        pace: pace(history, clock),
         span: length,
         functions: functions.into_iter().map(|(of, meter)| meter.read(of, length)).collect(),
         nodes: nodes.into_iter().map(|(of, meter)| meter.read(of, length)).collect(),
@@ -288,28 +287,20 @@ impl Meter {
     }
 }
 
-/// Collects what becomes a [`Pace`].
-#[derive(Default)]
-struct Lateness {
-    late: u64,
-    waited: Times,
-    from_due: Times,
-}
-
-impl Lateness {
-    fn see(&mut self, txn: Txn<'_>, clock: bool) {
-        let waited = txn.waited();
-        self.late += u64::from(waited > Nanos(0));
-        self.waited.record(waited);
+/// How well operations came at their pace; nothing is measured where none was late.
+fn pace(history: &History, clock: bool) -> Option<Pace> {
+    let late = history.txns().filter(|txn| txn.waited() > Nanos(0)).count() as u64;
+    if late == 0 {
+        return None;
+    }
+    let (mut waited, mut from_due) = (Times::default(), Times::default());
+    for txn in history.txns() {
+        waited.record(txn.waited());
         if clock && txn.is_ok() {
-            self.from_due.record(txn.returned_at() - txn.invoked_at() + waited);
+            from_due.record(txn.returned_at() - txn.invoked_at() + txn.waited());
         }
     }
-
-    fn read(&self) -> Option<Pace> {
-        let waited = self.waited.read().filter(|_| self.late > 0)?;
-        Some(Pace { late: self.late, waited, latency: self.from_due.read() })
-    }
+    Some(Pace { late, waited: waited.read()?, latency: from_due.read() })
 }
 
 /// Collects times for their quantiles: a histogram that is made when the first one comes.

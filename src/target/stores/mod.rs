@@ -11,16 +11,13 @@
 //! - Values travel as JSON text.
 
 #![cfg_attr(
-    not(all(
-        feature = "redis",
-        feature = "postgres",
-        feature = "mysql",
-        feature = "tarantool",
-        feature = "zookeeper",
-        feature = "nats",
-        feature = "rabbitmq"
-    )),
-    allow(dead_code, unused_imports, reason = "what only some adapters need")
+    not(feature = "stores"),
+    allow(
+        dead_code,
+        unused_imports,
+        unreachable_patterns,
+        reason = "what only some adapters need"
+    )
 )]
 
 mod conformance;
@@ -267,15 +264,7 @@ pub(super) fn adapter(
             let dialect = mysql::Mysql::new(&options, environment)?;
             Ok(Arc::new(sql::SqlAdapter::new(config, options, dialect)))
         }
-        #[cfg(not(all(
-            feature = "redis",
-            feature = "postgres",
-            feature = "mysql",
-            feature = "tarantool",
-            feature = "zookeeper",
-            feature = "nats",
-            feature = "rabbitmq"
-        )))]
+        #[cfg(not(feature = "stores"))]
         other => {
             let name = other.name();
             Err(format!("this build has no adapter {name}; build with the feature `{name}`"))
