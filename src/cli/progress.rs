@@ -65,4 +65,8 @@ impl<J: Journal> Journal for Shown<J> {
         }
         self.journal.record(event)
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.journal.flush()
+    }
 }

@@ -12,8 +12,7 @@ use crate::history::timeline::{Timeline, event};
 use crate::history::{Format, Header, History};
 use crate::model::{Event, Function, Value};
 
-/// Writes the event form, one line an event, each flushed as it is written:
-/// what was recorded before a crash can be read after it.
+/// Writes the event form, one line an event. What was flushed before a crash can be read after it.
 pub struct Writer<W: Write> {
     to: W,
     next_index: u32,
@@ -35,7 +34,11 @@ impl<W: Write> Writer<W> {
         self.line.clear();
         json_line(&mut self.line, self.next_index, event);
         self.next_index += 1;
-        self.to.write_all(self.line.as_bytes())?;
+        self.to.write_all(self.line.as_bytes())
+    }
+
+    /// Hands every line to the file.
+    pub fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
     }
 

@@ -226,8 +226,16 @@ impl Target for LabTarget {
         self.inner().begin(action)
     }
 
+    fn arrived(&mut self) -> Option<Event> {
+        self.inner().arrived()
+    }
+
     fn advance(&mut self, until: Nanos) -> Option<Event> {
         self.inner().advance(until)
+    }
+
+    fn added_latency(&self) -> Option<Nanos> {
+        self.inner.as_ref()?.added_latency()
     }
 
     fn settled(&mut self, id: FaultId) -> Result<bool, TargetError> {

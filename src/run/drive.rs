@@ -20,6 +20,9 @@ const PATIENCE: Nanos = Nanos::from_millis(2_000);
 /// How long a live run may wait before it looks again whether it was interrupted.
 const GLANCE: Nanos = Nanos::from_millis(100);
 
+/// How many operations are begun at most before the first of them leaves.
+const BATCH: usize = 64;
+
 /// What came of driving a target.
 pub struct Driven {
     /// What happened.
@@ -62,8 +65,9 @@ impl From<TargetError> for DriveError {
 
 /// Drives `target` with `generator` until that is done or `stop` is set; heals on every way out.
 ///
-/// Every event is journaled before the target may act on it. Completions are taken before the
-/// generator is asked again: waiting first would record concurrency that was not there.
+/// Every event is journaled before the target may act on it: the journal is flushed before a fault begins and
+/// before the target advances, when operations leave. Completions that have arrived are all taken before
+/// the generator is asked again: later they would be recorded as concurrent with what they were not.
 pub fn drive(
     target: &mut dyn Target,
     generator: &mut dyn Generator,
@@ -81,14 +85,17 @@ pub fn drive(
         open_faults: BTreeMap::new(),
         under_way: VecDeque::new(),
         open: 0,
+        begun: 0,
         added: Times::default(),
     };
     let outcome = driver.run(stop);
     let ended = driver.end_faults();
+    let flushed = driver.flush();
     let closed = driver.target.close().map_err(DriveError::from);
     // A fault that cannot be undone outweighs whatever else went wrong.
     closed?;
     ended?;
+    flushed?;
     let interrupted = outcome?;
     let added = driver.added.read();
     let history = driver.builder.finish().map_err(DriveError::Malformed)?;
@@ -105,6 +112,8 @@ struct Driver<'a> {
     under_way: VecDeque<Action>,
     /// Operations invoked and not completed.
     open: usize,
+    /// How much was begun since the target last advanced.
+    begun: usize,
     added: Times,
 }
 
@@ -112,12 +121,12 @@ impl Driver<'_> {
     /// Returns whether it was interrupted.
     fn run(&mut self, stop: &AtomicBool) -> Result<bool, DriveError> {
         loop {
-            let now = self.target.now();
-            if let Some(event) = self.target.advance(now) {
+            if let Some(event) = self.target.arrived() {
                 self.record(&event)?;
                 continue;
             }
             self.settle()?;
+            let now = self.target.now();
             if stop.load(Ordering::Relaxed) {
                 self.end_faults()?;
                 self.drain(now + PATIENCE)?;
@@ -127,20 +136,38 @@ impl Driver<'_> {
             let fault_under_way = !self.under_way.is_empty();
             let context = Context { now, primary: primary.as_ref(), fault_under_way };
             match self.generator.next(&context) {
-                Next::Do(action) => self.act(&action)?,
+                Next::Do(action) => {
+                    self.act(&action)?;
+                    if self.begun >= BATCH {
+                        self.advance(now)?;
+                    }
+                }
                 Next::WaitUntil(Nanos::FOREVER) if self.open == 0 && !fault_under_way => {
                     let why =
                         "the generator waits for a completion, but nothing is open".to_owned();
                     return Err(TargetError::Unusable(why).into());
                 }
                 Next::WaitUntil(until) => {
-                    if let Some(event) = self.target.advance(until.min(now + GLANCE)) {
-                        self.record(&event)?;
-                    }
+                    self.advance(until.min(now + GLANCE))?;
                 }
                 Next::Done => return Ok(false),
             }
         }
+    }
+
+    /// Lets the target go on; whether something was completed.
+    fn advance(&mut self, until: Nanos) -> Result<bool, DriveError> {
+        self.flush()?;
+        self.begun = 0;
+        let event = self.target.advance(until);
+        if let Some(event) = &event {
+            self.record(event)?;
+        }
+        Ok(event.is_some())
+    }
+
+    fn flush(&mut self) -> Result<(), DriveError> {
+        self.journal.flush().map_err(DriveError::Journal)
     }
 
     fn act(&mut self, action: &Action) -> Result<(), DriveError> {
@@ -166,8 +193,13 @@ impl Driver<'_> {
         if let Some(what) = what {
             self.record(&Event { time, what })?;
         }
+        let is_fault = !matches!(action, Action::Invoke(_));
+        if is_fault {
+            self.flush()?;
+        }
         self.target.begin(action)?;
-        if !matches!(action, Action::Invoke(_)) {
+        self.begun += 1;
+        if is_fault {
             self.under_way.push_back(action.clone());
             self.settle()?;
         }
@@ -218,9 +250,7 @@ impl Driver<'_> {
             self.act(&Action::End(id, fault))?;
         }
         while !self.under_way.is_empty() {
-            if let Some(event) = self.target.advance(self.target.now() + GLANCE) {
-                self.record(&event)?;
-            }
+            self.advance(self.target.now() + GLANCE)?;
             self.settle()?;
         }
         Ok(())
@@ -228,12 +258,7 @@ impl Driver<'_> {
 
     /// Takes completions until nothing is open or the time has come.
     fn drain(&mut self, until: Nanos) -> Result<(), DriveError> {
-        while self.open > 0 {
-            match self.target.advance(until) {
-                Some(event) => self.record(&event)?,
-                None => break,
-            }
-        }
+        while self.open > 0 && self.advance(until)? {}
         Ok(())
     }
 }

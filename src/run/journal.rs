@@ -7,19 +7,30 @@ use crate::model::Event;
 
 /// Something that keeps every event before anyone acts on it.
 pub trait Journal {
-    /// Keeps an event; when it returns, the event survives the death of this process.
+    /// Takes note of an event.
     fn record(&mut self, event: &Event) -> io::Result<()>;
+
+    /// When it returns, what was recorded survives the death of this process.
+    fn flush(&mut self) -> io::Result<()>;
 }
 
 impl<W: Write> Journal for Writer<W> {
     fn record(&mut self, event: &Event) -> io::Result<()> {
         Self::record(self, event)
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::flush(self)
+    }
 }
 
 /// Keeps nothing: for runs whose history is only wanted in memory.
 impl Journal for () {
     fn record(&mut self, _event: &Event) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -1,37 +1,41 @@
 //! A store outside this process as a [`Target`], over any [`Client`].
 //!
 //! ```text
-//! driver ── begin(op) ──> task of the process ── invoke ──> store
-//!   │                            │
-//!   └─ advance(until) <─ channel ┴─ answer, time limit, panic
+//! driver ── begin(op) ─> leaving ─ advance(until) ─> task of the process ── invoke ──> store
+//!   │                                                      │
+//!   └── arrived, advance <─────────── channel ─────────────┴─ answer, time limit, panic
 //! ```
 //!
-//! Faults go the same way ([`Orders`]).
+//! Clients run on the driver's own thread, while that is in `advance`: to hand an operation to another
+//! thread, and its answer back, costs more than the operation. Whatever must go on without the
+//! driver (faults and their renewal, asking who leads) has threads of its own; faults are told of by the same
+//! channel ([`Orders`]).
 //!
 //! # Why the recorded order is sound
 //!
 //! A checker trusts "`a` returned before `b` was invoked" when the line of `a`'s completion stands
-//! above the line of `b`'s invocation. The driver writes an invocation before it calls `begin`, so
-//! before a byte of the request leaves; and a completion is written after it came out of the channel,
-//! so after the answer arrived. Recorded intervals contain the real ones: late recording can only make
-//! operations look concurrent that were not, which hides a violation and never invents one. Both
-//! are written by the one thread of the driver with times of one monotonic clock, so the order of
-//! the lines, of the times and of what happened agree. To hide little, `advance` hands out what has
-//! arrived before it waits.
+//! above the line of `b`'s invocation. The driver writes an invocation before it calls `begin`, and
+//! flushes it before it calls `advance`, so before a byte of the request leaves; and a completion is
+//! written after it came out of the channel, so after the answer arrived. Recorded intervals contain the
+//! real ones: late recording can only make operations look concurrent that were not, which hides a
+//! violation and never invents one. Both are written by the one thread of the driver with times of one
+//! monotonic clock, so the order of the lines, of the times and of what happened agree. To hide little,
+//! all that has arrived is handed out before anything else is begun.
 
 #![expect(clippy::disallowed_methods, reason = "a live target is driven in real time")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::model::{
     Action, ClientEvent, Event, FaultId, Invocation, Kind, Nanos, Op, Outcome, Process, Value, What,
 };
+use crate::target::alarm::Alarm;
 use crate::target::client::{Answer, Client, Factory, unanswered};
 use crate::target::config::Follow;
 use crate::target::exec::Injector;
@@ -47,8 +51,10 @@ pub struct LiveTarget {
     start: Instant,
     /// The tasks of the processes that may be asked again.
     tasks: BTreeMap<Process, UnboundedSender<Debt>>,
-    arrivals: Receiver<Arrival>,
-    arrive: Sender<Arrival>,
+    /// What was begun and has not been handed to its task.
+    leaving: Vec<Debt>,
+    arrivals: UnboundedReceiver<Arrival>,
+    arrive: UnboundedSender<Arrival>,
     /// How many invocations have not come out of `advance`.
     under_way: usize,
     /// Our own share of the latency of the completion that came out of it last.
@@ -59,6 +65,10 @@ pub struct LiveTarget {
     /// Who was last seen to lead.
     primary: Arc<Mutex<Option<Arc<str>>>>,
     closed: bool,
+    alarm: Alarm,
+    /// Where the clients run.
+    clients: Runtime,
+    /// Where everything else does.
     runtime: Runtime,
 }
 
@@ -120,18 +130,20 @@ impl LiveTarget {
         if nodes.is_empty() {
             return Err(TargetError::Unusable("a target needs at least one node".to_owned()));
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("rashomon-clients")
-            .enable_all()
-            .build()
-            .map_err(|error| TargetError::Unusable(format!("cannot start threads: {error}")))?;
-        let (arrive, arrivals) = mpsc::channel();
+        let unusable =
+            |error: io::Error| TargetError::Unusable(format!("cannot start clients: {error}"));
+        let runtime =
+            Builder::new_multi_thread().thread_name("rashomon-target").enable_all().build();
+        let clients = Builder::new_current_thread().enable_all().build().map_err(unusable)?;
+        let alarm = clients.block_on(async { Alarm::new() }).map_err(unusable)?;
+        let (arrive, arrivals) = unbounded_channel();
         Ok(Self {
             nodes,
             factory: Arc::new(factory),
             timeout,
             start: Instant::now(),
             tasks: BTreeMap::new(),
+            leaving: Vec::new(),
             arrivals,
             arrive,
             under_way: 0,
@@ -141,7 +153,9 @@ impl LiveTarget {
             follow: Follow::Given,
             primary: Arc::default(),
             closed: false,
-            runtime,
+            alarm,
+            clients,
+            runtime: runtime.map_err(unusable)?,
         })
     }
 
@@ -196,19 +210,13 @@ impl LiveTarget {
         invocation.node = Some(node);
         self.under_way += 1;
         let arrive = self.arrive.clone();
-        let debt =
-            Debt { invocation, begun: Instant::now(), queued: Duration::ZERO, arrive, paid: false };
-        let refused = match self.tasks.get(&process) {
-            Some(task) => task.send(debt).err().map(|refused| refused.0),
-            None => Some(debt),
-        };
-        // No task yet, or one that a panic ended.
-        if let Some(debt) = refused {
-            let (task, inbox) = unbounded_channel();
-            self.runtime.spawn(serve(inbox, self.factory.clone(), self.timeout));
-            task.send(debt).expect("the receiver is in the task that was just started");
-            self.tasks.insert(process, task);
-        }
+        self.leaving.push(Debt {
+            invocation,
+            begun: Instant::now(),
+            queued: Duration::ZERO,
+            arrive,
+            paid: false,
+        });
         Ok(())
     }
 
@@ -217,29 +225,33 @@ impl LiveTarget {
         if let Ok(arrival) = self.arrivals.try_recv() {
             return Some(arrival);
         }
-        let wait = until - self.now();
-        if wait == Nanos(0) {
+        // Every invocation is answered: by the client, its time limit or the end of its task.
+        let orders = self.orders.as_ref().is_some_and(Orders::any_under_way);
+        if until == Nanos::FOREVER && self.under_way == 0 && !orders {
             return None;
         }
-        // On a busy processor clients go on until all of them wait, not only until the first is answered: to
-        // be woken for each answer costs more than the answer.
-        std::thread::yield_now();
-        match self.arrivals.try_recv() {
-            Ok(arrival) => Some(arrival),
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) if until == Nanos::FOREVER => {
-                // Every invocation is answered: by the client, its time limit or the end of its task.
-                let orders = self.orders.as_ref().is_some_and(Orders::any_under_way);
-                if self.under_way > 0 || orders { self.arrivals.recv().ok() } else { None }
+        let due = (until != Nanos::FOREVER).then(|| self.start + Duration::from_nanos(until.0));
+        self.clients.block_on(async {
+            hand_over(&mut self.leaving, &mut self.tasks, &self.factory, self.timeout);
+            tokio::select! {
+                biased;
+                arrival = self.arrivals.recv() => arrival,
+                () = self.alarm.until(due) => None,
             }
-            Err(TryRecvError::Empty) => {
-                self.arrivals.recv_timeout(Duration::from_nanos(wait.0)).ok()
-            }
-        }
+        })
     }
 
-    fn event(&mut self, completion: Completion) -> Event {
-        let Completion { invocation, answer, queued, answered } = completion;
+    /// The event that an arrival is, if it is one.
+    fn event(&mut self, arrival: Arrival) -> Option<Event> {
+        let Completion { invocation, answer, queued, answered } = match arrival {
+            Arrival::Completion(completion) => completion,
+            Arrival::Settled(settled) => {
+                if let Some(orders) = &mut self.orders {
+                    orders.settle(settled);
+                }
+                return None;
+            }
+        };
         self.under_way -= 1;
         self.added = Nanos((queued + answered.elapsed()).as_nanos() as u64);
         let Invocation { process, session, node, is_final, mut op, .. } = invocation;
@@ -264,7 +276,7 @@ impl LiveTarget {
             error,
             ..ClientEvent::new(process, kind, op)
         };
-        Event { time: self.now(), what: What::Client(what) }
+        Some(Event { time: self.now(), what: What::Client(what) })
     }
 }
 
@@ -303,21 +315,21 @@ impl Target for LiveTarget {
         }
     }
 
-    /// An answer that has arrived is handed out even if `until` has passed. With nothing under way
-    /// and no end to the waiting, `None` at once.
-    fn advance(&mut self, mut until: Nanos) -> Option<Event> {
-        loop {
-            match self.arrival(until)? {
-                Arrival::Completion(completion) => return Some(self.event(completion)),
-                Arrival::Settled(settled) => {
-                    if let Some(orders) = &mut self.orders {
-                        orders.settle(settled);
-                    }
-                    // Whoever waits wants to know; what has arrived besides comes first.
-                    until = Nanos(0);
-                }
+    fn arrived(&mut self) -> Option<Event> {
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            if let Some(event) = self.event(arrival) {
+                return Some(event);
             }
         }
+        None
+    }
+
+    /// An answer that has arrived is handed out even if `until` has passed. With nothing under way
+    /// and no end to the waiting, `None` at once.
+    fn advance(&mut self, until: Nanos) -> Option<Event> {
+        let arrival = self.arrival(until)?;
+        // Whoever waits wants to know of a fault; what has arrived besides comes first.
+        self.event(arrival).or_else(|| self.arrived())
     }
 
     fn settled(&mut self, id: FaultId) -> Result<bool, TargetError> {
@@ -349,7 +361,7 @@ impl Target for LiveTarget {
         // What is broken is mended first, and then nobody knows who answers.
         if let Some(sweeper) = self.sweeper.take().filter(|_| is_whole) {
             let primary = self.primary();
-            self.runtime.block_on(sweeper.sweep(primary, &self.nodes));
+            self.clients.block_on(sweeper.sweep(primary, &self.nodes));
         }
         match &mut self.orders {
             Some(orders) => self.runtime.block_on(orders.close()),
@@ -363,6 +375,29 @@ impl Drop for LiveTarget {
     /// the fault journal.
     fn drop(&mut self) {
         let _ = self.close();
+    }
+}
+
+/// Hands what was begun to the tasks of the processes.
+fn hand_over(
+    leaving: &mut Vec<Debt>,
+    tasks: &mut BTreeMap<Process, UnboundedSender<Debt>>,
+    factory: &Arc<Factory>,
+    timeout: Duration,
+) {
+    for debt in leaving.drain(..) {
+        let process = debt.invocation.process;
+        let refused = match tasks.get(&process) {
+            Some(task) => task.send(debt).err().map(|refused| refused.0),
+            None => Some(debt),
+        };
+        // No task yet, or one that a panic ended.
+        if let Some(debt) = refused {
+            let (task, inbox) = unbounded_channel();
+            tokio::spawn(serve(inbox, factory.clone(), timeout));
+            task.send(debt).expect("the receiver is in the task that was just started");
+            tasks.insert(process, task);
+        }
     }
 }
 
@@ -408,7 +443,7 @@ struct Debt {
     begun: Instant,
     /// How long it was on its way to its client.
     queued: Duration,
-    arrive: Sender<Arrival>,
+    arrive: UnboundedSender<Arrival>,
     paid: bool,
 }
 

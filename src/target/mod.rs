@@ -8,6 +8,8 @@
 //! said of an operation that certainly had no effect.
 
 #[cfg(feature = "live")]
+mod alarm;
+#[cfg(feature = "live")]
 mod answer;
 #[cfg(feature = "live")]
 mod client;

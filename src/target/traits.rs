@@ -24,9 +24,15 @@ pub trait Target {
     /// Now is time 0 of the run.
     fn restart_clock(&mut self) {}
 
-    /// Starts an action; never blocks for its end. The completion of an invocation comes out of
-    /// `advance`; whether a fault has taken effect, or is undone, says `settled`.
+    /// Starts an action; never blocks for its end. An invocation is on its way to the store once `advance`
+    /// is called, and its completion comes out of that or of `arrived`; whether a fault has taken effect,
+    /// or is undone, says `settled`.
     fn begin(&mut self, action: &Action) -> Result<(), TargetError>;
+
+    /// The next completion that has arrived. Nothing that was begun leaves for it.
+    fn arrived(&mut self) -> Option<Event> {
+        self.advance(self.now())
+    }
 
     /// The next completion at or before `until`; `None` when that time has come without one, or as soon
     /// as a fault has settled.

@@ -126,6 +126,10 @@ pub(crate) fn clearing(target: impl Fn(&str) -> Asked, op: fn(i64) -> Op, count:
     assert_eq!(count(), kept);
 }
 
+/// How many registers and elements are in an SQL database.
+pub(crate) const ROWS: &str =
+    "select (select count(*) from rashomon_registers) + (select count(*) from rashomon_elements)";
+
 /// A write to a key of its own.
 pub(crate) fn write(number: i64) -> Op {
     Op::write(int(number), int(number))

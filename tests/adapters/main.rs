@@ -59,6 +59,13 @@ impl Asked {
         self.target.begin(&Action::Invoke(invocation)).expect("the target is open");
     }
 
+    /// Begins an operation at the first node whose answer does not come soon.
+    fn send(&mut self, op: Op) {
+        self.begin(op);
+        let soon = self.target.now() + Nanos::from_millis(100);
+        assert_eq!(self.target.advance(soon), None);
+    }
+
     fn completion(&mut self) -> ClientEvent {
         let event = self.target.advance(Nanos::FOREVER).expect("something is under way");
         let What::Client(client) = event.what else { panic!("a fault nobody asked for") };

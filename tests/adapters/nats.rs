@@ -62,8 +62,7 @@ fn every_function_is_understood_and_silence_is_unknown() {
     let Value::List(list) = asked.ok(Op::read(append().key().clone())) else { panic!("no list") };
     assert!(list.len() == 2 || list.len() == 3, "{list:?}");
     server.pause();
-    asked.begin(append());
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    asked.send(append());
     server.kill();
     let event = asked.completion();
     assert_eq!(event.kind, Kind::Info, "{event:?}");
@@ -106,8 +105,7 @@ fn a_client_does_not_connect_again() {
     let append = || single(Function::Append, Value::Int(1));
     asked.ok(append());
     server.pause();
-    asked.begin(append());
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    asked.send(append());
     server.kill();
     let _again = nats(port, &[]);
     let event = asked.completion();

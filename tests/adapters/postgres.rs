@@ -43,13 +43,24 @@ fn start(data: &Path, directory: std::path::PathBuf) -> Server {
     Server::start(command("postgres").arg("-D").arg(data), directory)
 }
 
+/// What the server answers to a statement of ours.
+fn psql(port: u16, statement: &str) -> String {
+    let mut psql = Command::new(find("psql").expect("it is there"));
+    psql.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "-Atc", statement]);
+    String::from_utf8(psql.output().expect("psql runs").stdout).expect("text")
+}
+
 fn is_there() -> bool {
     is_installed("postgres", "postgresql-15", true)
 }
 
 fn target(port: u16, options: &str) -> Asked {
+    opened(port, "", options)
+}
+
+fn opened(port: u16, line: &str, options: &str) -> Asked {
     Asked::open(&format!(
-        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"800ms\"\n[ready]\nwithin = \"60s\"\n\
+        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"800ms\"\n{line}\n[ready]\nwithin = \"60s\"\n\
          [nodes]\nn1 = \"127.0.0.1:{port}\"\n[postgres]\n{options}"
     ))
 }
@@ -117,19 +128,7 @@ fn a_cancelled_synchronous_commit_is_unknown() {
     let cancel = || {
         let question = "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
         loop {
-            let mut psql = Command::new(find("psql").expect("it is there"));
-            psql.args([
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &port.to_string(),
-                "-U",
-                "postgres",
-                "-Atc",
-                question,
-            ]);
-            let output = psql.output().expect("psql runs");
-            if output.stdout.starts_with(b"1") {
+            if psql(port, question).starts_with('1') {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
@@ -137,7 +136,7 @@ fn a_cancelled_synchronous_commit_is_unknown() {
     };
     let mops = ["x", "y"].map(|key| Op::write(Value::text(key), Value::Int(2)).mops.remove(0));
     for op in [Op::write(Value::text("x"), Value::Int(1)), Op::txn(mops.to_vec())] {
-        asked.begin(op);
+        asked.send(op);
         cancel();
         let event = asked.completion();
         let why = event.error.unwrap_or_default();
@@ -146,8 +145,7 @@ fn a_cancelled_synchronous_commit_is_unknown() {
     }
     assert_eq!(asked.ok(Op::read(Value::text("x"))), Value::Int(2));
     // It is committed on disk and waits when the server dies.
-    asked.begin(Op::write(Value::text("x"), Value::Int(3)));
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    asked.send(Op::write(Value::text("x"), Value::Int(3)));
     server.kill();
     let event = asked.completion();
     assert_eq!(event.kind, Kind::Info, "{event:?}");
@@ -186,4 +184,22 @@ fn what_the_server_takes_back_fails() {
     let key = append(0).key().clone();
     let Value::List(list) = asked.ok(Op::read(key)) else { panic!("no list") };
     assert_eq!(list.len(), done, "an append is there if and only if it was ok");
+}
+
+#[test]
+fn a_run_removes_what_it_made() {
+    if !is_there() || !is_installed("psql", "postgresql-client-15", true) {
+        return;
+    }
+    let port = free_port();
+    let _server = postgres(port, "");
+    // The tables are made by whoever comes first.
+    drop(target(port, ""));
+    let count = || {
+        let answer = psql(port, functions::ROWS);
+        answer.trim().parse().unwrap_or_else(|_| panic!("{answer}"))
+    };
+    functions::clearing(|line| opened(port, line, ""), functions::write, count);
+    let add = |number| single(Function::Add, Value::Int(number));
+    functions::clearing(|line| opened(port, line, ""), add, count);
 }

@@ -1,5 +1,7 @@
 //! Redis.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 
 use rashomon::model::{Function, Kind, Op, Value};
@@ -21,12 +23,16 @@ fn is_there() -> bool {
 }
 
 fn target(ports: &[u16], options: &str) -> Asked {
+    opened(ports, "", options)
+}
+
+fn opened(ports: &[u16], line: &str, options: &str) -> Asked {
     let nodes = ports.iter().enumerate();
     let nodes: Vec<String> =
         nodes.map(|(at, port)| format!("n{} = \"127.0.0.1:{port}\"", at + 1)).collect();
     let nodes = nodes.join("\n");
     Asked::open(&format!(
-        "name = \"redis\"\nadapter = \"redis\"\ntimeout = \"400ms\"\n[nodes]\n{nodes}\n{options}"
+        "name = \"redis\"\nadapter = \"redis\"\ntimeout = \"400ms\"\n{line}\n[nodes]\n{nodes}\n{options}"
     ))
 }
 
@@ -70,8 +76,7 @@ fn silence_is_unknown_and_a_refusal_fails() {
     let sum = asked.ok(Op::read(key));
     assert!(sum == Value::Int(1) || sum == Value::Int(2), "{sum}");
     server.pause();
-    asked.begin(increment());
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    asked.send(increment());
     server.kill();
     let event = asked.completion();
     assert_eq!(event.kind, Kind::Info, "{event:?}");
@@ -149,4 +154,23 @@ fn writes_go_to_whom_sentinel_names() {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     panic!("no write at the replica reaches the primary");
+}
+
+#[test]
+fn a_run_removes_what_it_made() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = redis(port, &[]);
+    drop(target(&[port], ""));
+    let count = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it is up");
+        stream.write_all(b"DBSIZE\r\nQUIT\r\n").expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let count = text.lines().next().and_then(|line| line.strip_prefix(':'));
+        count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    };
+    functions::clearing(|line| opened(&[port], line, ""), functions::write, count);
 }

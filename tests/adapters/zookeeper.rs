@@ -75,8 +75,7 @@ fn every_function_is_understood_and_silence_is_unknown() {
     server.resume();
     asked.ok(write());
     server.pause();
-    asked.begin(write());
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    asked.send(write());
     server.kill();
     let event = asked.completion();
     assert_eq!(event.kind, Kind::Info, "{event:?}");

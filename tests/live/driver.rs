@@ -1,12 +1,17 @@
 //! The live target over a client of our own: order, time, panics and clients that hang.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rashomon::generate::{Context, Generator, Next};
+use rashomon::history::Header;
 use rashomon::model::{
-    Action, FaultId, Invocation, Kind, Nanos, NodeFault, Op, Outcome, Process, Value, What,
+    Action, Event, FaultId, Invocation, Kind, Nanos, NodeFault, Op, Outcome, Process, Value, What,
 };
+use rashomon::run::{Journal, drive};
 use rashomon::target::{Answer, Answering, Client, LiveTarget, Target, TargetError};
 
 use crate::{ask, begin, completion};
@@ -86,26 +91,33 @@ fn advance_waits_until_the_time_and_no_longer_than_for_a_completion() {
     let until = target.now() + Nanos::from_millis(40);
     assert_eq!(target.advance(until), None);
     assert!(target.now() >= until);
-    // What is ready comes out even when the time has passed.
-    begin(&mut target, 1, write(1));
-    while target.now() < until + Nanos::from_millis(100) {
-        std::hint::spin_loop();
+    // What has arrived comes out even when the time has passed.
+    for process in [1, 2] {
+        begin(&mut target, process, write(1));
     }
-    assert!(target.advance(Nanos(0)).is_some());
+    assert_eq!(target.arrived(), None, "nothing leaves before it is advanced");
+    assert!(target.advance(Nanos::FOREVER).is_some());
+    while target.advance(Nanos(0)).is_none() {
+        assert!(
+            target.now() < until + Nanos::from_millis(200),
+            "a time that has passed lets all go on"
+        );
+    }
     assert_eq!(target.advance(Nanos(0)), None);
+    assert_eq!(target.arrived(), None);
 }
 
 #[test]
-fn what_lies_about_before_it_is_recorded_is_our_own_latency() {
+fn what_lies_about_is_our_own_latency_and_what_the_client_takes_is_not() {
     let (mut target, _) = puppets();
-    begin(&mut target, 1, write(1));
+    begin(&mut target, 1, write(200));
     let until = target.now() + Nanos::from_millis(100);
     while target.now() < until {
         std::hint::spin_loop();
     }
     assert!(target.advance(Nanos::FOREVER).is_some());
     let added = target.added_latency().expect("real time");
-    assert!((70..=100).contains(&(added.0 / 1_000_000)), "{added}");
+    assert!((100..300).contains(&(added.0 / 1_000_000)), "{added}");
 }
 
 #[test]
@@ -158,4 +170,102 @@ fn what_it_cannot_do_is_an_error() {
     assert_eq!(target.close(), Ok(()));
     assert_eq!(target.close(), Ok(()));
     assert!(target.begin(&Action::Invoke(invocation)).is_err());
+}
+
+/// Writes of numbers that count up: several processes, each with pauses of less than a millisecond.
+struct Counting {
+    due: Vec<Nanos>,
+    free: BTreeSet<u32>,
+    next: i64,
+    until: i64,
+}
+
+impl Generator for Counting {
+    fn next(&mut self, context: &Context<'_>) -> Next {
+        if self.next == self.until {
+            let all = self.due.len() == self.free.len();
+            return if all { Next::Done } else { Next::WaitUntil(Nanos::FOREVER) };
+        }
+        let due = self.free.iter().map(|&process| (self.due[process as usize], process)).min();
+        let Some((due, process)) = due else { return Next::WaitUntil(Nanos::FOREVER) };
+        if due > context.now {
+            return Next::WaitUntil(due);
+        }
+        self.free.remove(&process);
+        self.due[process as usize] = context.now + Nanos(300_000);
+        self.next += 1;
+        Next::Do(Action::Invoke(Invocation {
+            process: Process(process),
+            session: process,
+            node: None,
+            is_final: false,
+            waited: Nanos(0),
+            op: Op::write(Value::Int(0), Value::Int(self.next)),
+        }))
+    }
+
+    fn update(&mut self, event: &Event) {
+        if let What::Client(client) = &event.what
+            && client.kind != Kind::Invoke
+        {
+            self.free.insert(client.process.0);
+        }
+    }
+}
+
+/// Which writes are kept, and which would be lost if this process died now.
+#[derive(Default)]
+struct Kept {
+    recorded: Vec<i64>,
+    flushed: Arc<Mutex<BTreeSet<i64>>>,
+}
+
+impl Journal for Kept {
+    fn record(&mut self, event: &Event) -> io::Result<()> {
+        if let What::Client(client) = &event.what {
+            self.recorded.extend(client.op.mops[0].value.as_int());
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.flushed.lock().expect("nobody panicked").extend(self.recorded.drain(..));
+        Ok(())
+    }
+}
+
+/// Does what it is asked if it is kept.
+struct Careful(Arc<Mutex<BTreeSet<i64>>>);
+
+impl Client for Careful {
+    fn invoke<'a>(&'a mut self, invocation: &'a Invocation) -> Answering<'a> {
+        let mop = &invocation.op.mops[0];
+        let number = mop.value.as_int().expect("a number was written");
+        let is_kept = self.0.lock().expect("nobody panicked").contains(&number);
+        let outcome = if is_kept {
+            Outcome::Ok(invocation.op.mops.clone())
+        } else {
+            Outcome::Fail("it would be lost".to_owned())
+        };
+        Box::pin(async move { outcome.into() })
+    }
+}
+
+#[test]
+fn no_operation_leaves_before_it_is_kept() {
+    const CLIENTS: u32 = 200;
+    let mut journal = Kept::default();
+    let kept = journal.flushed.clone();
+    let factory = Box::new(move |_: Process, _: &Arc<str>| {
+        Ok(Box::new(Careful(kept.clone())) as Box<dyn Client>)
+    });
+    let target = LiveTarget::new(vec![Arc::from("n1")], factory, Duration::from_secs(5));
+    let mut target = target.expect("threads can be started");
+    let due = vec![Nanos(0); CLIENTS as usize];
+    let mut generator = Counting { due, free: (0..CLIENTS).collect(), next: 0, until: 20_000 };
+    let (header, stop) = (Header::default(), AtomicBool::new(false));
+    let driven = drive(&mut target, &mut generator, &mut journal, header, &stop);
+    let history = driven.expect("driven to the end").history;
+    assert_eq!(history.txns().filter(|txn| txn.is_ok()).count(), 20_000);
+    assert!(journal.recorded.is_empty(), "the end is flushed as well");
 }
