@@ -12,10 +12,14 @@ use crate::cli::interrupt;
 use crate::cli::progress::Shown;
 use crate::cli::scenario::read_scenario;
 use crate::cli::team::Team;
-use crate::cli::terminal::{Terminal, complain};
+use crate::cli::terminal::Terminal;
+#[cfg(feature = "live")]
+use crate::cli::terminal::complain;
 use crate::history::{Header, Writer};
 use crate::report::{Json, Render, Report, Style, Text};
-use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, beside, drive, open};
+#[cfg(feature = "live")]
+use crate::run::beside;
+use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, drive, open};
 use crate::store::{self, STORES};
 use crate::target::TargetError;
 use crate::workload::{Scenario, TargetChoice, Workload};
