@@ -54,7 +54,9 @@ fn every_function_is_understood_and_silence_is_unknown() {
     }
     let port = free_port();
     let mut server = zookeeper(port);
-    for options in ["", "[zookeeper]\nsync = true\n"] {
+    for options in
+        ["", "[zookeeper]\nbefore-read = \"sync\"\n", "[zookeeper]\nbefore-read = \"write\"\n"]
+    {
         for check in [functions::registers, functions::sets, functions::counters, functions::ids] {
             check(&mut target(port, options));
         }

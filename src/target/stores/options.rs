@@ -135,9 +135,18 @@ pub(in crate::target) struct TarantoolOptions {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::target) struct ZookeeperOptions {
-    /// Whether a read is preceded by a `sync`.
-    #[serde(default)]
-    pub sync: bool,
+    /// What precedes a read on its connection; nothing if absent.
+    pub before_read: Option<BeforeRead>,
+}
+
+/// What makes a read of ZooKeeper see what was written before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::target) enum BeforeRead {
+    /// `sync`, which the leader does not let its own clients wait for.
+    Sync,
+    /// A write, of which a majority and the server that is asked know when the read begins.
+    Write,
 }
 
 /// `[nats]`.

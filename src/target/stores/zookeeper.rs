@@ -8,13 +8,16 @@
 //!
 //! | operation | requests |
 //! | --- | --- |
-//! | read | `getData`; with `sync = true` a `sync` before it, on the same connection |
+//! | read | `getData`; with `before-read` a `sync` or a `setData` before it, on the same connection |
 //! | write | `setData` of any version; `create` where there is no node |
 //! | cas, rmw, append, add, remove, increment | `getData`, then `setData` of the version that was read, or `create` |
 //! | new-id | `create` of a sequential node |
 //!
-//! A server without `sync` answers reads from what it has, which may be old. Reads and writes carry the
-//! store's own version, the zxid of the write.
+//! A server answers reads from what it has, which may be old. `before-read = "sync"` makes a follower catch up
+//! with the leader first, but the leader itself lets a `sync` of its own clients pass like a read
+//! (`CommitProcessor` with `matchSyncs` off), and may not have applied what a follower has acknowledged.
+//! `before-read = "write"` makes every server catch up: it has applied all that was acknowledged before that
+//! write. Reads and writes carry the store's own version, the zxid of the write.
 //!
 //! - **ok**: the server answered without an error: a majority has the write.
 //! - **fail**: no connection or session; an error which says that nothing was done, such as a version that
@@ -34,6 +37,7 @@ use zookeeper_client::{Acls, Client as Session, CreateMode, Error, SessionState}
 use crate::model::{Function, Invocation, Op, Outcome, Process, Value};
 use crate::target::client::{Answer, Answering, Client};
 use crate::target::config::TargetConfig;
+use crate::target::stores::options::BeforeRead;
 use crate::target::stores::{
     Adapter, Asking, End, Object, Probe, Site, answered, held_or_new, in_time, json, parsed,
 };
@@ -47,13 +51,13 @@ const NODES_AT_ONCE: usize = 1_000;
 /// What all clients of a target share.
 pub(super) struct ZookeeperAdapter {
     site: Site,
-    sync: bool,
+    before_read: Option<BeforeRead>,
 }
 
 impl ZookeeperAdapter {
     pub(super) fn new(config: &TargetConfig) -> Self {
-        let sync = config.zookeeper.as_ref().is_some_and(|options| options.get_ref().sync);
-        Self { site: Site::new(config), sync }
+        let before_read = config.zookeeper.as_ref().and_then(|own| own.get_ref().before_read);
+        Self { site: Site::new(config), before_read }
     }
 
     async fn connect(&self, node: &Arc<str>) -> Result<Session, String> {
@@ -64,6 +68,11 @@ impl ZookeeperAdapter {
 
     fn folder(&self) -> String {
         format!("/rashomon/{}", self.site.run)
+    }
+
+    /// The node that is written before each read. No key has a dot.
+    fn barrier(&self) -> String {
+        format!("{}/.before-read", self.folder())
     }
 
     fn path(&self, key: &Value) -> String {
@@ -89,7 +98,7 @@ impl Adapter for ZookeeperAdapter {
     fn prepare<'a>(&'a self, node: &'a Arc<str>) -> Asking<'a, Result<(), String>> {
         Box::pin(async {
             let session = self.connect(node).await?;
-            for path in ["/rashomon", &self.folder()] {
+            for path in ["/rashomon", &self.folder(), &self.barrier()] {
                 match create(&session, path, "", CreateMode::Persistent).await {
                     Ok(_) | Err(Error::NodeExists) => {}
                     Err(error) => return Err(format!("{path}: {error}")),
@@ -210,8 +219,14 @@ impl ZookeeperClient {
             };
             return Ok(Answer { outcome: Outcome::Ok(mops), version: Some(zxid) });
         }
-        if op.function == Function::Read && self.adapter.sync {
-            session.sync(&path).await.map_err(unsent)?;
+        if op.function == Function::Read {
+            match self.adapter.before_read {
+                None => {}
+                Some(BeforeRead::Sync) => session.sync(&path).await.map_err(unsent)?,
+                Some(BeforeRead::Write) => {
+                    set(session, &self.adapter.barrier(), "", None).await.map_err(unsent)?;
+                }
+            }
         }
         let held = match session.get_data(&path).await {
             Ok(held) => Some(held),
