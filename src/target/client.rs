@@ -7,6 +7,9 @@ use crate::model::{Invocation, Op, Outcome, Process};
 
 /// A connection of one process to one node. Strictly sequential: it is asked for one operation at a
 /// time, and it is dropped, with whatever it still has under way, once an operation did not end.
+///
+/// All clients of a run share the thread that drives it: whatever blocks belongs on another
+/// (`tokio::task::spawn_blocking`), or it holds up everybody.
 pub trait Client: Send {
     /// Does the operation and says how it ended.
     ///
