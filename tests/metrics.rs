@@ -200,15 +200,15 @@ fn quantiles_are_those_of_the_sorted_times() {
     assert!((metrics.ok_per_second.unwrap() - 1000.0 / seconds).abs() < 1e-6);
 }
 
-/// One client, an operation due every 10 ms that takes 1 ms; but the first takes a second.
-#[test]
-fn no_wait_is_omitted_from_the_latency_since_an_operation_was_due() {
+/// One client, an operation due every 10 ms that takes 1 ms; but the first takes that long. A timer is late
+/// by 60 us.
+fn paced(first: Nanos) -> Metrics {
     let ms = |count: u64| Nanos::from_millis(count);
     let mut builder = Builder::new();
     let mut free = ms(0);
     for number in 0..100 {
-        let (due, took) = (ms(10 * number), if number == 0 { ms(1_000) } else { ms(1) });
-        let begin = due.max(free);
+        let (due, took) = (ms(10 * number), if number == 0 { first } else { ms(1) });
+        let begin = (due + Nanos(60_000)).max(free);
         free = begin + took;
         let op = Op::write("x".into(), Value::from(number as i64));
         let invoke = ClientEvent::new(Process(0), Kind::Invoke, op.clone());
@@ -218,13 +218,20 @@ fn no_wait_is_omitted_from_the_latency_since_an_operation_was_due() {
             builder.event(&Event { time, what: What::Client(event) }).unwrap();
         }
     }
-    let metrics = measure(&builder.finish().unwrap());
+    measure(&builder.finish().unwrap())
+}
+
+#[test]
+fn no_wait_is_omitted_from_the_latency_since_an_operation_was_due() {
+    let ms = |count: u64| Nanos::from_millis(count);
+    let metrics = paced(ms(1_000));
     assert_eq!(metrics.latency.unwrap().p99.0 / 1_000_000, 1, "as if nothing had happened");
     let pace = metrics.pace.unwrap();
-    assert_eq!((pace.late, pace.waited.max), (99, ms(990)));
+    assert_eq!((pace.late, pace.waited.max), (99, ms(990) + Nanos(60_000)));
     let latency = pace.latency.unwrap();
     assert!(latency.p50 > ms(500) && latency.p99 > ms(980), "{latency:?}");
-    assert_eq!(latency.max, ms(1_000));
+    assert_eq!(latency.max, ms(1_000) + Nanos(60_000));
+    assert_eq!(paced(ms(1)).pace, None, "a timer is never to the point");
 }
 
 #[test]

@@ -171,9 +171,9 @@ pub struct Latency {
 /// Of operations that come at a pace of their own whatever becomes of those before, as users do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// How many were invoked later than they were due.
+    /// How many were invoked more than a millisecond later than they were due.
     pub late: u64,
-    /// How much later all of them were invoked; zero for those that were in time.
+    /// How much later all of them were invoked, those that were in time as well.
     pub waited: Latency,
     /// How long the successful ones took from when they were due: no wait is omitted.
     pub latency: Option<Latency>,
@@ -287,9 +287,12 @@ impl Meter {
     }
 }
 
+/// How long an operation may wait and be in time: less is the working of timers and of a busy machine.
+const IN_TIME: Nanos = Nanos::from_millis(1);
+
 /// How well operations came at their pace; nothing is measured where none was late.
 fn pace(history: &History, clock: bool) -> Option<Pace> {
-    let late = history.txns().filter(|txn| txn.waited() > Nanos(0)).count() as u64;
+    let late = history.txns().filter(|txn| txn.waited() > IN_TIME).count() as u64;
     if late == 0 {
         return None;
     }

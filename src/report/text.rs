@@ -428,7 +428,7 @@ fn kept(pace: &Pace) -> String {
     let latency = pace.latency.map_or_else(String::new, |latency| {
         format!("; from when they were due, successful ones took {}", quantiles(&latency))
     });
-    format!("{late} began later than due: {waited}{latency}")
+    format!("{late} began more than 1 ms later than due; all waited {waited}{latency}")
 }
 
 /// `12 us in the middle, 40 us at 99 %, 2 ms at most`.
