@@ -213,6 +213,27 @@ fn final_reads_take_every_key_from_every_node_twice() {
 }
 
 #[test]
+fn who_empties_a_queue_asks_elsewhere_after_a_refusal() {
+    let queue = [
+        ("operation", "[{ do = 'enqueue' }, { do = 'dequeue' }]"),
+        ("phases.final", "['drain']"),
+        ("expect.hold", "[]"),
+    ];
+    let workload = workload(BASE, &queue);
+    let mut refusals = 0;
+    for seed in 0..20 {
+        let run = run(&workload, seed, &nodes(3));
+        let finals: Vec<_> = run.clients().filter(|client| client.is_final).collect();
+        for pair in finals.windows(2).filter(|pair| pair[0].kind == Kind::Fail) {
+            assert_eq!(pair[1].process.0, pair[0].process.0 + 1, "a process stays at its node");
+            assert_eq!(pair[1].session, pair[0].session);
+            refusals += 1;
+        }
+    }
+    assert!(refusals > 3);
+}
+
+#[test]
 fn an_unknown_outcome_retires_the_process_and_keeps_the_session() {
     let run = run(&workload(BASE, &[]), 4, &nodes(3));
     let mut retired = BTreeSet::new();

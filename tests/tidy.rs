@@ -171,3 +171,16 @@ fn the_architecture_draws_every_room() {
         assert!(drawn, "ARCHITECTURE.md draws {room} on layer {layer}");
     }
 }
+
+#[test]
+fn the_documents_name_files_that_are_there() {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("a readable document");
+        let names = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-./".contains(c)));
+        for name in names.filter(|name| name.contains('/')) {
+            let is_file = [".rs", ".toml", ".md", ".sh"].iter().any(|end| name.ends_with(end));
+            let is_there = ["", "src"].iter().any(|base| root().join(base).join(name).exists());
+            assert!(!is_file || is_there, "{document} names {name}, which is not there");
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! its own session, so that nobody's session is made to hop between nodes.
 //!
 //! A queue is emptied by one client that takes from it until it is told that there is nothing left:
-//! only then what never came out is lost.
+//! only then what never came out is lost. Where it is not answered it asks elsewhere.
 
 use std::sync::Arc;
 
@@ -120,10 +120,11 @@ impl Finals {
         }
         reader.busy = false;
         reader.attempts += 1;
-        if event.kind == Kind::Info {
+        let is_ok = event.kind == Kind::Ok;
+        // A process that no node is named for stays at its own, which may be the one that is down.
+        if event.kind == Kind::Info || (!is_ok && reader.node.is_none()) {
             reader.process = reader.process.wrapping_add(many);
         }
-        let is_ok = event.kind == Kind::Ok;
         let has_more = self.function == Function::Dequeue
             && event.op.mops.first().is_some_and(|mop| mop.value != Value::Null);
         if is_ok && has_more {
