@@ -195,7 +195,11 @@ impl Workload {
         let diagnostic = |mention: &Mention| {
             let words = known.iter().chain(&mention.words).copied();
             let message = format!("the target has no {what} `{}`", mention.name);
-            let all = (!known.is_empty()).then(|| format!("it has {}", list(known)));
+            let mut all = (!known.is_empty()).then(|| format!("it has {}", list(known)));
+            if what == "fault" {
+                let has = all.as_deref().unwrap_or("it has none");
+                all = Some(format!("{has}; `--set 'fault=[]'` runs without faults"));
+            }
             let help = did_you_mean(&mention.name, words).or(all);
             self.source.diagnostic(mention.span.clone(), message).with_help(help)
         };
