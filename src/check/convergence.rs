@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::check::words::{key_name, shown_at};
+use crate::check::words::{key_name, shown, shown_at};
 use crate::check::writers::{Writers, observed, reads_value};
 use crate::check::{Anomaly, Limits, Property, Verdict};
 use crate::history::{Datatype, History, KeyId, NodeId, Rank, Txn, TxnId, ValueId};
@@ -243,15 +243,37 @@ impl<'h> Judge<'_, 'h> {
         });
         let waited = one.rounds[1].invoked_at().max(other.rounds[1].invoked_at());
         let sentence = format!(
-            "{first} for {} and {second}, both unchanged over two rounds of final reads, {} after the \
+            "{first} for {} and {second}{}, both unchanged over two rounds of final reads, {} after the \
              last write and the last heal",
             self.key_name(),
+            self.parting(one.answer, other.answer),
             waited - quiet_since(history),
         );
         let mut operations: Vec<TxnId> =
             [one, other].iter().flat_map(|held| held.rounds).map(|read| read.id).collect();
         operations.extend(self.writes_of_difference(one, other));
         self.anomaly("divergence", operations, sentence)
+    }
+
+    /// Where two lists part: what is shown of long ones may look the same.
+    fn parting(&self, one: ValueId, other: ValueId) -> String {
+        if self.history.datatype(self.key) != Datatype::List {
+            return String::new();
+        }
+        let values = self.history.values();
+        let (one, other) = (values.elements(one), values.elements(other));
+        let common = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        if common == 0 {
+            return String::new();
+        }
+        let differ = |list: &[ValueId]| {
+            list.get(common).map_or("nothing".to_owned(), |element| shown(self.history, *element))
+        };
+        format!(
+            " (after {common} common elements one has {} where the other has {})",
+            differ(&one),
+            differ(&other)
+        )
     }
 
     /// Some writes of what one has and the other has not.
