@@ -1,11 +1,13 @@
 //! The report on a terminal: what was violated, what holds, what is undecided and why; the proofs;
 //! the numbers; and last the command that reproduces it.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::check::{Counts, Coverage, Latency, Losses, Measured, Pace, Share, Status};
-use crate::history::TxnId;
+use crate::history::{History, Txn, TxnId};
 use crate::report::digest::{self, Row, Section, is_told_in_full, proofs_shown};
 use crate::report::escape::{clipped, plain, wrapped};
 use crate::report::moment::{self, Moments, fault_name};
@@ -369,6 +371,9 @@ pub(super) fn cycle(
 pub(super) fn facts(report: &Report<'_>) -> Vec<String> {
     let metrics = report.metrics;
     let mut facts = Vec::new();
+    if metrics.counts.ok_fraction().is_some_and(|fraction| fraction < 0.5) {
+        facts.extend(errors(report.history));
+    }
     if let Some(lost) = report.lost_writes() {
         facts.push(format!("lost acknowledged writes: {}", grouped(lost)));
     }
@@ -421,6 +426,21 @@ pub(super) fn facts(report: &Report<'_>) -> Vec<String> {
     facts
 }
 
+/// Why operations did not succeed, the most frequent reasons first.
+fn errors(history: &History) -> Option<String> {
+    const TOLD: usize = 3;
+    let mut times: BTreeMap<&str, u64> = BTreeMap::new();
+    for error in history.txns().filter_map(Txn::error) {
+        *times.entry(error).or_default() += 1;
+    }
+    let mut errors: Vec<(&str, u64)> = times.into_iter().collect();
+    errors.sort_by_key(|(_, times)| Reverse(*times));
+    let told = errors.iter().take(TOLD);
+    let told =
+        told.map(|(error, times)| format!("{} `{}`", counted(*times, "time"), clipped(error, 160)));
+    (!errors.is_empty()).then(|| format!("errors: {}", told.collect::<Vec<_>>().join("; ")))
+}
+
 /// How well operations came at their pace.
 fn kept(pace: &Pace) -> String {
     let late = counted(pace.late, "operation");
@@ -468,7 +488,7 @@ fn losses(report: &Report<'_>, losses: &Losses) -> Vec<String> {
     lines.extend(losses.outside.map(|one| format!("{what} outside faults: {}", share(one))));
     let windows = report.history.faults().iter().zip(&losses.windows);
     for (fault, one) in windows.filter(|(_, one)| one.lost > 0).take(MOST_ROWS) {
-        lines.push(format!("{what} in {}, {}: {}", fault.id, fault_name(fault), share(*one)));
+        lines.push(format!("{what} in {}: {}", fault_name(fault), share(*one)));
     }
     lines
 }
