@@ -138,6 +138,22 @@ pub(crate) fn failure(error: LabError) -> Failure {
     Failure { exit, message: error.to_string() }
 }
 
+/// `postgres (8) pgbouncer`: each name once.
+fn counted(names: &[String]) -> String {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        match counted.iter_mut().find(|(other, _)| other == name) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((name, 1)),
+        }
+    }
+    let each = counted.iter().map(|(name, count)| match count {
+        1 => (*name).to_owned(),
+        many => format!("{name} ({many})"),
+    });
+    each.collect::<Vec<_>>().join(" ")
+}
+
 /// A line a node, and what is cut.
 fn show(lab: &Lab) {
     let settings = lab.settings.iter().map(|(name, value)| format!(" {name}={value}"));
@@ -149,7 +165,7 @@ fn show(lab: &Lab) {
         let primary = if status.primary == Some(true) { ", primary" } else { "" };
         let processes = match status.processes.as_slice() {
             [] => "no process".to_owned(),
-            some => some.join(" "),
+            some => counted(some),
         };
         println!("  {:3} {:12} {ready}{primary}: {processes}", node.name, node.address);
     }
