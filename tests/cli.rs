@@ -59,6 +59,71 @@ fn help_has_the_commands_and_the_exit_codes() {
 }
 
 #[test]
+fn shells_and_manuals_know_the_command_line() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = rashomon(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(stdout(&output).contains("time-limit"), "{shell}");
+    }
+    let page = stdout(&rashomon(&["man"]));
+    assert!(page.contains("rashomon\\-check") && page.contains("undecided"), "{page}");
+    let page = stdout(&rashomon(&["man", "run"]));
+    assert!(page.contains("rashomon run") && page.contains("time\\-limit"), "{page}");
+    let typo = rashomon(&["man", "rnu"]);
+    assert_eq!(code(&typo), 3);
+    assert!(stderr(&typo).contains("did you mean `run`?"), "{}", stderr(&typo));
+}
+
+#[test]
+fn a_new_workload_is_right_and_replaces_none() {
+    let folder = scratch("new");
+    let new = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rashomon"));
+        command.args(["new", "workload", name]).current_dir(&folder).output().expect("it starts")
+    };
+    let output = new("mine");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let path = folder.join("mine.toml").display().to_string();
+    assert_eq!(code(&rashomon(&["lint", &path])), 0);
+    let out = folder.join("run").display().to_string();
+    assert_eq!(code(&rashomon(&["run", &path, "--seed", "1", "--out", &out])), 0);
+    assert_eq!(code(&new("mine")), 3, "what is there is kept");
+    assert_eq!(code(&new("a/b")), 3);
+}
+
+/// Whoever reads that a command may be typed can type it.
+#[cfg(feature = "live")]
+#[test]
+fn the_runs_that_are_recommended_suit_their_targets() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let targets = fs::read_dir(root.join("workloads/targets")).expect("the targets");
+    let mut files = vec![root.join("README.md")];
+    files.extend(targets.map(|entry| entry.expect("a target").path()));
+    files.retain(|file| file.extension().is_some_and(|name| name == "toml" || name == "md"));
+    let mut seen = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a text").replace("\\\n#", " ");
+        for line in text.lines() {
+            let Some((_, command)) = line.split_once("rashomon run workloads/") else { continue };
+            if !command.contains("--target ") {
+                continue;
+            }
+            // A comment behind the command would take away what is added behind it.
+            let command = command.split("  #").next().unwrap_or_default();
+            let command = format!("\"$0\" run workloads/{command} --dry-run");
+            let output = Command::new("sh")
+                .args(["-c", &command, env!("CARGO_BIN_EXE_rashomon")])
+                .current_dir(root)
+                .output()
+                .expect("a shell");
+            assert_eq!(code(&output), 0, "{}: {command}\n{}", file.display(), stderr(&output));
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} commands were found");
+}
+
+#[test]
 fn a_violation_exits_1_and_is_explained() {
     let folder = scratch("violation");
     let path = written(&folder, "stale.jsonl", STALE);

@@ -69,6 +69,28 @@ pub(crate) enum Command {
     #[cfg(feature = "live")]
     #[command(subcommand)]
     Clock(ClockAction),
+    /// Begin a file of your own
+    #[command(subcommand)]
+    New(NewKind),
+    /// Print what makes a shell complete these commands
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, for `man -l -`
+    Man {
+        /// That of one command [default: of rashomon]
+        command: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NewKind {
+    /// Write NAME.toml, a complete commented workload to change
+    Workload {
+        /// What it is called
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

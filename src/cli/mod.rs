@@ -19,7 +19,9 @@ mod interrupt;
 mod lab;
 mod lint;
 mod list;
+mod manual;
 mod merge;
+mod new;
 mod progress;
 #[cfg(feature = "live")]
 mod proxy;
@@ -71,6 +73,9 @@ pub fn main() -> ExitCode {
         Command::Proxy(args) => proxy::proxy(args),
         #[cfg(feature = "live")]
         Command::Clock(action) => clock::clock(action),
+        Command::New(kind) => new::new(kind),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { command } => manual::page(command.as_deref()),
     };
     let exit = result.unwrap_or_else(|Failure { exit, message }| {
         terminal::complain(&format!("error: {message}"));
