@@ -164,6 +164,47 @@ fn a_weaker_expectation_may_hold_where_linearizability_does_not() {
 }
 
 #[test]
+fn a_run_leaves_a_report_in_every_form() {
+    let folder = scratch("forms");
+    let out = folder.display().to_string();
+    let run = ["run", "workloads/register.toml", "--seed", "7", "--out", &out];
+    assert_eq!(code(&rashomon(&run)), 1);
+    for (name, word) in [
+        ("report.txt", "VIOLATED: linearizable"),
+        ("report.html", "</html>"),
+        ("report.md", "## VIOLATED: linearizable"),
+        ("junit.xml", "<testsuite"),
+        ("results.json", "\"verdict\": \"violated\""),
+    ] {
+        let text = fs::read_to_string(folder.join(name)).expect(name);
+        assert!(text.contains(word), "{name}: {text}");
+    }
+    let (path, markdown) = (folder.join("history.jsonl"), folder.join("again.md"));
+    let [path, markdown] = [path, markdown].map(|path| path.display().to_string());
+    assert_eq!(code(&rashomon(&["check", &path, "--markdown", &markdown])), 1);
+    let text = fs::read_to_string(&markdown).expect("the report");
+    assert!(text.starts_with("## VIOLATED"), "{text}");
+}
+
+#[test]
+fn a_run_in_which_little_succeeds_says_why() {
+    let refused = |index: u32, error: &str| {
+        format!(
+            "{{\"i\":{index},\"p\":{index},\"type\":\"fail\",\"inv\":{index},\"ret\":{},\"f\":\"r\",\"k\":\"x\",\
+             \"error\":\"{error}\"}}\n",
+            index + 1
+        )
+    };
+    let text: String =
+        (0..3).map(|index| refused(index, ["no", "what", "no"][index as usize])).collect();
+    let path = written(&scratch("refused"), "refused.jsonl", &text);
+    let output = rashomon(&["check", &path]);
+    assert_eq!(code(&output), 2);
+    let said = stdout(&output);
+    assert!(said.contains("errors: 2 times `no`; 1 time `what`"), "{said}");
+}
+
+#[test]
 fn an_empty_history_is_undecided() {
     let folder = scratch("empty");
     let path = written(&folder, "empty.jsonl", "");

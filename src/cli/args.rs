@@ -270,6 +270,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
 
+    /// Also write the report as Markdown, for the summary of a CI job, here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
 }

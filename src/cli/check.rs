@@ -10,15 +10,17 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Expectations, Format, History, ReadError, is_one_history, read, read_bytes};
 use crate::model::{Value, did_you_mean};
-use crate::report::{Html, Json, Junit, Render, Report, Text};
+use crate::report::{Html, Json, Junit, Markdown, Render, Report, Text};
 
 pub(crate) fn check(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let format = format_named(&args.format)?;
     let judge = Judge::new(&args.judge)?;
     let paths = expand(&args.histories)?;
     let several = paths.len() > 1;
-    if several && (args.html.is_some() || args.junit.is_some()) {
-        let message = "--html and --junit are for one history at a time; use --json for several";
+    let files = [&args.html, &args.junit, &args.markdown];
+    if several && files.iter().any(|file| file.is_some()) {
+        let message =
+            "--html, --junit and --markdown are for one history at a time; use --json for several";
         return Err(Failure::bad_input(message));
     }
     let mut exits = Vec::new();
@@ -70,6 +72,7 @@ fn check_one(
     print(&report, args.judge.json, terminal)?;
     save(args.html.as_deref(), &report, &Html)?;
     save(args.junit.as_deref(), &report, &Junit)?;
+    save(args.markdown.as_deref(), &report, &Markdown)?;
     Ok(judged.exit)
 }
 

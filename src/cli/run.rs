@@ -85,6 +85,9 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     };
     save("results.json", &Json)?;
     save("report.txt", &Text { style: Style::Plain, brief: false })?;
+    save("report.html", &Html)?;
+    save("report.md", &Markdown)?;
+    save("junit.xml", &Junit)?;
     print(&report, args.judge.json, terminal)?;
     Ok(exit)
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::history::{Header, rewrite_header};
 
-/// `history.jsonl`, `results.json`, `report.txt` and, for live targets, `faults.jsonl`.
+/// `history.jsonl`, `results.json`, the report as `report.txt`, `report.html`, `report.md` and `junit.xml`
+/// and, for live targets, `faults.jsonl`.
 pub struct RunDirectory {
     path: PathBuf,
 }
