@@ -290,6 +290,25 @@ fn convert_keeps_the_verdict() {
 }
 
 #[test]
+fn convert_loses_nothing_without_a_word() {
+    let folder = scratch("convert-loses");
+    let path = written(&folder, "stale.jsonl", STALE);
+    let to = |name: &str| folder.join(name).display().to_string();
+    let output = rashomon(&["convert", &path, &to("stale.xyz")]);
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("--to"), "{}", stderr(&output));
+    // What cannot be written does not take the place of what is there.
+    let kept = written(&folder, "kept.cobra", "kept");
+    assert_eq!(code(&rashomon(&["convert", &path, &kept])), 3);
+    assert_eq!(fs::read_to_string(&kept).expect("it is there"), "kept");
+    let output = rashomon(&["convert", &path, &to("stale.plume")]);
+    assert_eq!(code(&output), 0);
+    assert!(stderr(&output).contains("no times"), "{}", stderr(&output));
+    let output = rashomon(&["convert", &path, &to("stale.edn")]);
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""), "there is no header to lose");
+}
+
+#[test]
 fn lists_what_there_is() {
     for (what, word) in [
         ("stores", "primary-replica"),

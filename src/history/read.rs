@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::history::packing::Packing;
 use crate::history::{
     Format, History, awdit_text, cobra_log, dbcop, edn, etcd_log, fastlin_log, jsonl, operations,
     plume_text, porcupine_kv,
@@ -119,6 +120,9 @@ pub fn read_bytes(name: &str, bytes: &[u8], format: Option<Format>) -> Result<Hi
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let first = &bytes[..bytes.len().min(1 << 16)];
     let Some(format) = format.or_else(|| Format::detect(Path::new(name), first)) else {
+        if bytes.trim_ascii().is_empty() {
+            return Err(whole("empty; expected a history".to_owned()));
+        }
         let names: Vec<&str> = Format::all().map(Format::name).collect();
         return Err(whole(format!("unknown format; expected one of {}", names.join(", "))));
     };
@@ -165,36 +169,4 @@ fn position(bytes: &[u8], at: usize) -> (usize, usize) {
     // Continuation bytes are no characters of their own.
     let column = 1 + before[start..].iter().filter(|byte| **byte & 0xc0 != 0x80).count();
     (line, column)
-}
-
-/// How a file is compressed, told by its first bytes.
-#[derive(Clone, Copy)]
-enum Packing {
-    Gzip,
-    Zstd,
-}
-
-impl Packing {
-    fn of(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-
-    fn unpack(self, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let mut unpacked = Vec::new();
-        let (name, result) = match self {
-            Self::Gzip => {
-                let mut decoder = flate2::read::MultiGzDecoder::new(bytes);
-                ("gzip", decoder.read_to_end(&mut unpacked))
-            }
-            Self::Zstd => {
-                let result = zstd::stream::copy_decode(bytes, &mut unpacked);
-                ("zstd", result.map(|()| 0))
-            }
-        };
-        result.map(|_| unpacked).map_err(|error| format!("damaged {name} file: {error}"))
-    }
 }

@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, Seek, Write};
+use std::path::Path;
 
 use crate::history::edn_text::edn_line;
 use crate::history::json_text::json_line;
 use crate::history::operations_text::write_operations;
+use crate::history::packing::write_packed;
 use crate::history::register_text::{Style, write_registers};
 use crate::history::timeline::{Timeline, event};
 use crate::history::{Format, Header, History};
@@ -92,6 +94,15 @@ pub fn write_history(history: &History, format: Format, to: &mut dyn Write) -> i
         }
     }
     to.flush()
+}
+
+/// Writes a whole history into a file, compressed if its name ends in `.gz` or `.zst`. There is no file
+/// of a format that cannot be written; see [`write_history`].
+pub fn write_file(history: &History, format: Format, path: &Path) -> io::Result<()> {
+    if !format.is_writable() {
+        return write_history(history, format, &mut io::sink());
+    }
+    write_packed(path, |to| write_history(history, format, to))
 }
 
 /// Why a history does not fit a format.
