@@ -286,6 +286,12 @@ fn convert_keeps_the_verdict() {
         let output = rashomon(&["convert", &path, &to]);
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         assert_eq!(code(&rashomon(&["check", &to])), 1, "{name}");
+        let begin = fs::read(&to).expect("the history");
+        match name.rsplit('.').next() {
+            Some("gz") => assert!(begin.starts_with(&[0x1f, 0x8b]), "{name} is compressed"),
+            Some("zst") => assert!(begin.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "{name} too"),
+            _ => {}
+        }
     }
 }
 
@@ -330,6 +336,51 @@ fn lists_what_there_is() {
         let json: serde_json::Value = serde_json::from_str(&stdout(&json)).expect("JSON");
         assert!(!json.as_array().expect("a list").is_empty());
     }
+}
+
+#[test]
+fn what_there_is_not_is_told_with_a_way_out() {
+    let folder = scratch("way-out");
+    let fresh = written(&folder, "fresh.jsonl", FRESH);
+    let stale = written(&folder, "stale.jsonl", STALE);
+    let said = |args: &[&str], words: &[&str]| {
+        let output = rashomon(args);
+        let text = stderr(&output);
+        assert_eq!(code(&output), 3, "{args:?}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{args:?}: {text}");
+        }
+    };
+    said(&["explain", &fresh], &["none was found in it"]);
+    said(&["explain", &stale, "A99"], &["it has A1"]);
+    said(&["shrink", &fresh], &["nothing is violated", "--property"]);
+    said(&["check", "-"], &["empty"]);
+    said(&["check", &fresh, "--expect", "foo"], &["`foo`; see rashomon list models"]);
+    let register = "workloads/register.toml";
+    said(&["run", register, "--target", "rafft"], &["did you mean `raft`?"]);
+    said(&["run", "workloads/targets/etcd.toml"], &["is a target", "--target"]);
+}
+
+#[cfg(feature = "live")]
+#[test]
+fn lint_asks_whether_a_workload_suits_its_target_file() {
+    let folder = scratch("lint-target");
+    let text = "name = \"w\"\n[[operation]]\ndo = \"write\"\n[[operation]]\ndo = \"rmw\"\n\
+                [phases]\nmain = \"1s\"\n[expect]\nhold = [\"linearizable\"]\n\
+                [target]\nfile = \"t.toml\"\n";
+    let workload = written(&folder, "w.toml", text);
+    let lint = || rashomon(&["lint", &workload]);
+    let output = lint();
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("failed to read t.toml"), "{}", stderr(&output));
+    let target = "adapter = \"process\"\n[nodes]\nn1 = \"-\"\n[process]\ncommand = \"false\"\n\
+                  functions = [\"write\"]\n";
+    written(&folder, "t.toml", target);
+    let output = lint();
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("the target has no operation `rmw`"), "{}", stderr(&output));
+    written(&folder, "t.toml", &target.replace("[\"write\"]", "[\"write\", \"rmw\"]"));
+    assert_eq!(code(&lint()), 0, "{}", stderr(&lint()));
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn unknown<'a>(
     catalogue: &str,
 ) -> Failure {
     let hint = did_you_mean(name, known).map_or_else(String::new, |hint| format!("; {hint}"));
-    Failure::bad_input(format!("unknown {what} `{name}`{hint} See rashomon list {catalogue}"))
+    Failure::bad_input(format!("unknown {what} `{name}`{hint}; see rashomon list {catalogue}"))
 }
 
 /// The format of that name; `None` for `auto`.

@@ -19,11 +19,10 @@ pub(crate) fn explain(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, F
     let name = path.display().to_string();
     let report = judged.report(&history, Some(&name), None);
     if report.finding(&args.anomaly).is_none() {
-        let ids: Vec<String> = judged.assessment.anomalies().map(|(id, _)| id).collect();
-        let known = if ids.is_empty() {
-            "it has none".to_owned()
-        } else {
-            format!("it has {}", ids.join(", "))
+        let known = match judged.assessment.anomalies().count() {
+            0 => "none was found in it".to_owned(),
+            1 => "it has A1".to_owned(),
+            many => format!("it has A1 to A{many}"),
         };
         return Err(Failure::bad_input(format!("{name} has no anomaly {}; {known}", args.anomaly)));
     }

@@ -8,7 +8,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::embedded_options;
 use crate::cli::scenario::read_scenario;
 use crate::cli::terminal::complain;
-use crate::workload::{Scenario, Workload};
+use crate::workload::{Scenario, TargetChoice, Workload};
 
 pub(crate) fn lint(args: &LintArgs) -> Result<Exit, Failure> {
     if let Some(command) = &args.adapter {
@@ -54,12 +54,27 @@ fn lint_file(path: &Path) -> Result<&'static str, String> {
     }
     let workload = Workload::parse(&name, &text, &[])
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-    embedded_options(&workload).map(|()| "a workload")
+    embedded_options(&workload)?;
+    lint_choice(path, &workload).map(|()| "a workload")
 }
 
-/// A target file names its adapter, or a target file that does; a workload has operations.
-fn is_target(text: &str) -> bool {
-    text.lines().any(|line| ["adapter", "extends"].iter().any(|key| line.starts_with(key)))
+/// A target file names its adapter, or a target file that does, and nodes; a workload has operations.
+pub(crate) fn is_target(text: &str) -> bool {
+    text.lines()
+        .any(|line| ["adapter", "extends", "[nodes]"].iter().any(|key| line.starts_with(key)))
+}
+
+/// Whether a workload suits the target file that it names.
+#[cfg(feature = "live")]
+fn lint_choice(path: &Path, workload: &Workload) -> Result<(), String> {
+    let TargetChoice::File { path: target, .. } = &workload.target else { return Ok(()) };
+    let target = crate::run::beside(path, Path::new(target));
+    crate::run::read_target(&target, workload).map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "live"))]
+fn lint_choice(_path: &Path, _workload: &Workload) -> Result<(), String> {
+    Ok(())
 }
 
 #[cfg(feature = "live")]

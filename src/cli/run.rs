@@ -9,6 +9,7 @@ use crate::cli::args::RunArgs;
 use crate::cli::check::{Judge, print, quoted};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::interrupt;
+use crate::cli::lint::is_target;
 use crate::cli::progress::Shown;
 use crate::cli::scenario::read_scenario;
 use crate::cli::team::Team;
@@ -16,10 +17,9 @@ use crate::cli::terminal::Terminal;
 #[cfg(feature = "live")]
 use crate::cli::terminal::complain;
 use crate::history::{Header, Writer};
-use crate::report::{Json, Render, Report, Style, Text};
-#[cfg(feature = "live")]
-use crate::run::beside;
-use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, drive, open};
+use crate::model::did_you_mean;
+use crate::report::{Html, Json, Junit, Markdown, Render, Report, Style, Text};
+use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, beside, drive, open};
 use crate::store::{self, STORES};
 use crate::target::TargetError;
 use crate::workload::{Scenario, TargetChoice, Workload};
@@ -121,6 +121,14 @@ fn overrides(args: &RunArgs) -> Result<Vec<(String, String)>, Failure> {
         ("target.store", target.filter(is_store)),
         ("target.file", target.filter(|target| !is_store(target))),
     ];
+    let is_missing =
+        |target: &&str| !is_store(target) && !beside(&args.workload, Path::new(target)).exists();
+    if let Some(target) = target.filter(is_missing) {
+        let hint = did_you_mean(target, STORES.iter().map(|store| store.name))
+            .unwrap_or("see rashomon list stores".to_owned());
+        let message = format!("--target {target}: no such file, and no embedded store; {hint}");
+        return Err(Failure::bad_input(message));
+    }
     for (key, value) in short {
         overrides.extend(value.map(|value| (key.to_owned(), value.to_owned())));
     }
@@ -141,6 +149,10 @@ pub(crate) fn read_workload(
         _ if Scenario::is_one(&text) => side(read_scenario(path, overrides)?, control)?,
         Some(_) => {
             let message = format!("--control: {name} is no scenario; see rashomon list scenarios");
+            return Err(Failure::bad_input(message));
+        }
+        None if is_target(&text) => {
+            let message = format!("{name} is a target; say rashomon run WORKLOAD --target {name}");
             return Err(Failure::bad_input(message));
         }
         None => Workload::parse(&name, &text, overrides)

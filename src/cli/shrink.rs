@@ -69,9 +69,11 @@ fn shrink_history(args: &ShrinkArgs) -> Result<Exit, Failure> {
     let found = property
         .and_then(|property| Some((property, excerpt(&history, &assessment, property, &limits)?)));
     let Some((property, (bytes, left))) = found else {
-        let what = property.map_or("nothing that it is expected to hold", Property::name);
-        let message = format!("{path}: {what} is violated by no proof that stands alone");
-        return Err(Failure::bad_input(message));
+        let why = property.map_or_else(
+            || "nothing is violated that was expected to hold; choose a --property".to_owned(),
+            |property| format!("`{}` is violated by no proof that stands alone", property.name()),
+        );
+        return Err(Failure::bad_input(format!("{path}: {why}")));
     };
     let name =
         args.workload.file_stem().map_or_else(String::new, |stem| stem.display().to_string());
@@ -115,12 +117,15 @@ fn first_violation(
             return Ok((*seed, property, trial.history.len()));
         }
     }
-    let what = asked.map_or("nothing that it expects to hold", Property::name);
+    let what = asked.map_or_else(
+        || "nothing that it expects to hold is".to_owned(),
+        |property| format!("`{}` is not", property.name()),
+    );
     let (name, last) = (&workload.name, seeds.last().copied().unwrap_or(1));
     let seeds =
         if args.seed.is_some() { format!("seed {last}") } else { format!("seeds 1 to {last}") };
     Err(Failure::bad_input(format!(
-        "{name}: {what} is violated on {seeds}; choose another --seed or --property"
+        "{name}: {what} violated on {seeds}; choose another --seed or --property"
     )))
 }
 
