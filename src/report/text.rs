@@ -371,7 +371,7 @@ pub(super) fn cycle(
 pub(super) fn facts(report: &Report<'_>) -> Vec<String> {
     let metrics = report.metrics;
     let mut facts = Vec::new();
-    if metrics.counts.ok_fraction().is_some_and(|fraction| fraction < 0.5) {
+    if metrics.counts.ok_fraction().is_some_and(|fraction| fraction < 0.9) {
         facts.extend(errors(report.history));
     }
     if let Some(lost) = report.lost_writes() {
