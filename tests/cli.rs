@@ -373,7 +373,7 @@ fn lint_asks_whether_a_workload_suits_its_target_file() {
     let output = lint();
     assert_eq!(code(&output), 3);
     assert!(stderr(&output).contains("failed to read t.toml"), "{}", stderr(&output));
-    let target = "adapter = \"process\"\n[nodes]\nn1 = \"-\"\n[process]\ncommand = \"false\"\n\
+    let target = "name = \"t\"\nadapter = \"process\"\n[nodes]\nn1 = \"-\"\n[process]\ncommand = \"false\"\n\
                   functions = [\"write\"]\n";
     written(&folder, "t.toml", target);
     let output = lint();

@@ -323,7 +323,10 @@ fn what_the_target_lacks_is_told_once_it_is_known() {
         said,
         [
             ("the target has no node `n4`", Some("it has `n1`, `n2`, `n3`")),
-            ("the target has no fault `partition`", Some("it has `kill`, `skew`")),
+            (
+                "the target has no fault `partition`",
+                Some("it has `kill`, `skew`; `--set 'fault=[]'` runs without faults")
+            ),
             ("the target has no operation `write`", Some("it has `read`")),
         ]
     );

@@ -8,7 +8,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::embedded_options;
 use crate::cli::scenario::read_scenario;
 use crate::cli::terminal::complain;
-use crate::workload::{Scenario, TargetChoice, Workload};
+use crate::workload::{Scenario, Workload};
 
 pub(crate) fn lint(args: &LintArgs) -> Result<Exit, Failure> {
     if let Some(command) = &args.adapter {
@@ -67,7 +67,9 @@ pub(crate) fn is_target(text: &str) -> bool {
 /// Whether a workload suits the target file that it names.
 #[cfg(feature = "live")]
 fn lint_choice(path: &Path, workload: &Workload) -> Result<(), String> {
-    let TargetChoice::File { path: target, .. } = &workload.target else { return Ok(()) };
+    let crate::workload::TargetChoice::File { path: target, .. } = &workload.target else {
+        return Ok(());
+    };
     let target = crate::run::beside(path, Path::new(target));
     crate::run::read_target(&target, workload).map(|_| ()).map_err(|error| error.to_string())
 }
