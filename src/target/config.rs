@@ -238,7 +238,9 @@ pub(super) struct Hook {
 
 /// `http://host:port` with an optional path, without a slash at its end.
 fn base_url(text: &str) -> Result<String, String> {
-    let url = reqwest::Url::parse(text).map_err(|error| format!("{text}: {error}"))?;
+    let url = reqwest::Url::parse(text).map_err(|error| {
+        format!("{text}: {error}; expected an address like http://10.0.0.1:2379")
+    })?;
     if url.scheme() != "http" {
         return Err(format!("{text}: expected http://…; there is no TLS here"));
     }
