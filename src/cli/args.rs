@@ -72,6 +72,11 @@ pub(crate) enum Command {
     /// Begin a file of your own
     #[command(subcommand)]
     New(NewKind),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// The kind of file
+        of: SchemaOf,
+    },
     /// Print what makes a shell complete these commands
     Completions {
         /// The shell
@@ -82,6 +87,13 @@ pub(crate) enum Command {
         /// That of one command [default: of rashomon]
         command: Option<String>,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    Workload,
+    Target,
+    History,
 }
 
 #[derive(Debug, Subcommand)]

@@ -27,6 +27,7 @@ mod progress;
 mod proxy;
 mod run;
 mod scenario;
+mod schema;
 #[cfg(feature = "live")]
 mod serve;
 mod shrink;
@@ -74,6 +75,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "live")]
         Command::Clock(action) => clock::clock(action),
         Command::New(kind) => new::new(kind),
+        Command::Schema { of } => schema::schema(*of),
         Command::Completions { shell } => manual::completions(*shell),
         Command::Man { command } => manual::page(command.as_deref()),
     };
