@@ -268,12 +268,21 @@ fn host_and_port(text: &str) -> Result<String, String> {
 
 /// A time that is waited at most, written `500ms` or `10s`; `DEFAULT` milliseconds if not said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "toml::Value")]
 pub struct Patience<const DEFAULT: u64>(pub Duration);
 
 impl<const DEFAULT: u64> Default for Patience<DEFAULT> {
     fn default() -> Self {
         Self(Duration::from_millis(DEFAULT))
+    }
+}
+
+impl<const DEFAULT: u64> TryFrom<toml::Value> for Patience<DEFAULT> {
+    type Error = String;
+
+    fn try_from(written: toml::Value) -> Result<Self, String> {
+        // A number has no unit: it is no time either.
+        written.as_str().map_or_else(|| written.to_string(), str::to_owned).try_into()
     }
 }
 

@@ -100,6 +100,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "\"3 years\"",
         "23:11: `3 years` is no time limit; expected one like 500ms, 10s or 2m",
     ),
+    ("\"3s\"", "3", "23:11: `3` is no time limit; expected one like 500ms"),
     (
         "adapter = \"http\"",
         "adapter = \"htpp\"",
