@@ -257,22 +257,21 @@ impl<D: Dialect> Session<'_, D> {
         if !many && !reads_first && op.function != Function::Transfer {
             return self.single(op).await;
         }
-        let done = self.transaction(op).await;
-        match done {
+        let why = match self.transaction(op).await {
             Ok(mops) => match self.run("commit").await {
-                Ok(Rows { warning: Some(warning), .. }) => Err(End::Unknown(warning)),
-                Ok(_) => Ok(mops),
-                Err(Broken::Undone(why)) => Err(End::Nothing(why)),
-                Err(Broken::Doubtful(why) | Broken::Lost(why)) => Err(End::Unknown(why)),
+                Ok(Rows { warning: Some(warning), .. }) => return Err(End::Unknown(warning)),
+                Ok(_) => return Ok(mops),
+                Err(Broken::Undone(why)) => why,
+                Err(Broken::Doubtful(why) | Broken::Lost(why)) => return Err(End::Unknown(why)),
             },
-            Err(why) => {
-                // Without a commit nothing of it is ever seen.
-                if self.usable && self.run("rollback").await.is_err() {
-                    self.usable = false;
-                }
-                Err(End::Nothing(why))
-            }
+            Err(why) => why,
+        };
+        // Without a commit nothing of it is ever seen. A commit that was refused (1047 of Galera) leaves it
+        // open, and what comes next on the connection would be a part of it, or commit it.
+        if self.usable && self.run("rollback").await.is_err() {
+            self.usable = false;
         }
+        Err(End::Nothing(why))
     }
 
     /// A statement that is a transaction of its own.
@@ -434,5 +433,87 @@ impl<D: Dialect> Probe for SqlProbe<D> {
             let answer = connection.run(D::PRIMARY).await.ok()?;
             answer.first()?.parse().ok()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::model::Nanos;
+
+    /// A database that answers with success but for the errors it is told.
+    #[derive(Clone, Default)]
+    struct Scripted {
+        /// The statement, and the error that it ends with.
+        errors: BTreeMap<&'static str, &'static str>,
+        said: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Dialect for Scripted {
+        type Connection = Self;
+
+        const KEY: &'static str = "";
+        const TEXT: &'static str = "";
+        const ID: &'static str = "";
+        const ON_CONFLICT: &'static str = "";
+        const RETURNING_ID: &'static str = "";
+        const SET_LEVEL: &'static str = "";
+        const PRIMARY: &'static str = "";
+
+        async fn connect(&self, _: &str) -> Result<Self, String> {
+            self.said.lock().expect("no panic").push("connect".to_owned());
+            Ok(self.clone())
+        }
+    }
+
+    impl Connection for Scripted {
+        async fn run(&mut self, sql: &str) -> Result<Rows, Broken> {
+            let word = sql.split(' ').next().unwrap_or_default();
+            self.said.lock().expect("no panic").push(word.to_owned());
+            let error = self.errors.get(word);
+            error.map_or_else(|| Ok(Rows::default()), |why| Err(Broken::Undone((*why).to_owned())))
+        }
+    }
+
+    /// How two transactions of one process end, and what the database was told.
+    fn two_transactions(errors: &[(&'static str, &'static str)]) -> (Vec<Outcome>, Vec<String>) {
+        let file = "name = \"sql\"\nadapter = \"mysql\"\n[nodes]\nn1 = \"127.0.0.1:1\"\n";
+        let config = TargetConfig::parse("sql.toml", file).expect("a target");
+        let dialect = Scripted { errors: errors.iter().copied().collect(), ..Scripted::default() };
+        let said = dialect.said.clone();
+        let adapter = Arc::new(SqlAdapter::new(&config, SqlOptions::default(), dialect));
+        let node = Arc::from("n1");
+        let mut client = adapter.client(Process(0), &node).expect("the node is there");
+        let writes =
+            ["x", "y"].map(|key| Op::write(Value::text(key), Value::Int(1)).mops.remove(0));
+        let op = Op::txn(writes.to_vec());
+        let waited = Nanos(0);
+        let (process, node) = (Process(0), Some(node));
+        let invocation = Invocation { process, session: 0, node, is_final: false, waited, op };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let outcomes = runtime.expect("a runtime").block_on(async {
+            let first = client.invoke(&invocation).await.outcome;
+            vec![first, client.invoke(&invocation).await.outcome]
+        });
+        let said = said.lock().expect("no panic").clone();
+        (outcomes, said)
+    }
+
+    /// A node of Galera without a quorum refuses a `commit` and keeps the transaction open: the next
+    /// `begin` would commit what was recorded as a `fail`.
+    #[test]
+    fn a_refused_commit_leaves_no_transaction_open() {
+        let refused = ("commit", "1047 the node is not prepared");
+        let parts = ["begin", "insert", "insert", "commit", "rollback"];
+        let (outcomes, said) = two_transactions(&[refused]);
+        assert!(outcomes.iter().all(|end| matches!(end, Outcome::Fail(_))), "{outcomes:?}");
+        assert_eq!(said, [&["connect"], &parts[..], &parts[..]].concat());
+        // Nor one whose end the node refuses as well: it goes with its connection.
+        let (outcomes, said) = two_transactions(&[refused, ("rollback", "1047 nor for that")]);
+        assert!(outcomes.iter().all(|end| matches!(end, Outcome::Fail(_))), "{outcomes:?}");
+        assert_eq!(said, [&["connect"], &parts[..], &["connect"], &parts[..]].concat());
     }
 }
