@@ -121,6 +121,21 @@ fn replicas_refuse_writes_and_are_waited_for() {
     assert_eq!(why, "0 of 1 replicas acknowledged");
 }
 
+/// Where there are no transactions, `MULTI` is refused, and what should have been its parts is executed.
+#[test]
+fn parts_of_what_is_no_transaction_are_unknown() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = redis(port, &["--rename-command", "MULTI", ""]);
+    let mut asked = target(&[port], "");
+    let writes = ["x", "y"].map(|key| Op::write(Value::text(key), Value::Int(1)).mops.remove(0));
+    let why = asked.unknown(Op::txn(writes.to_vec()));
+    assert!(why.contains("unknown command"), "{why}");
+    assert_eq!(asked.ok(Op::read(Value::text("x"))), Value::Int(1));
+}
+
 #[test]
 fn writes_go_to_whom_sentinel_names() {
     if !is_there() || !is_installed("redis-sentinel", "redis-sentinel", false) {

@@ -13,10 +13,10 @@
 //! - **ok**: the server answered; with `wait`, also as many replicas acknowledged as were asked for.
 //! - **fail**: the connection could not be made; a comparison did not hold or a transfer is not
 //!   covered; or the server refused with one of [`REFUSALS`], which it says before it executes
-//!   anything. A read that was not answered.
+//!   anything, or discarded a transaction (`EXECABORT`). A read that was not answered.
 //! - **info**: a write that was not answered or whose connection broke, any other error of the server
-//!   (a script or an `EXEC` may have done half), or a write that too few replicas acknowledged in
-//!   time: it is at the primary and may or may not survive it.
+//!   (a script or an `EXEC` may have done half, and without a `MULTI` there is no transaction), or a write
+//!   that too few replicas acknowledged in time: it is at the primary and may or may not survive it.
 //!
 //! A primary that asynchronously loses acknowledged writes answers `ok`: that is for the checker.
 
@@ -37,7 +37,7 @@ use crate::target::stores::{
     Adapter, Asking, Object, Probe, RedisOptions, Site, Transfer, in_time, json, parsed, secret,
 };
 
-/// Errors that say that a command was not executed.
+/// Errors that say that a command by itself was not executed.
 const REFUSALS: &[&str] = &[
     "READONLY",
     "LOADING",
@@ -52,7 +52,6 @@ const REFUSALS: &[&str] = &[
     "ASK",
     "TRYAGAIN",
     "BUSY",
-    "EXECABORT",
 ];
 
 /// Sets the key to the second argument if it holds the first.
@@ -194,19 +193,17 @@ impl RedisClient {
             Err(why) => return Outcome::Fail(why),
         };
         let answer = match &commands[..] {
-            [one] => one.query_async(connection).await.map(|reply: Reply| vec![reply]),
-            several => {
-                let mut pipeline = redis::pipe();
-                pipeline.atomic();
-                for one in several {
-                    pipeline.add_command(one.clone());
-                }
-                pipeline.query_async(connection).await
-            }
+            [one] => alone(connection, one).await,
+            several => together(connection, several).await,
         };
         let replies = match answer {
             Ok(replies) => replies,
-            Err(error) => return self.broken(op, &error),
+            Err(Broken::Refused(why)) => return Outcome::Fail(why),
+            Err(Broken::Doubtful(why)) => {
+                // An answer that comes later must not be taken for that of the next operation.
+                self.connection = None;
+                return unanswered(op, why);
+            }
         };
         let outcome = match understood(op, object, &replies) {
             Ok(outcome) => outcome,
@@ -273,15 +270,66 @@ impl RedisClient {
             Err(error) => Outcome::Info(format!("WAIT: {error}")),
         }
     }
+}
 
-    fn broken(&mut self, op: &Op, error: &RedisError) -> Outcome {
+/// How a request failed.
+enum Broken {
+    /// The server says that it executed nothing.
+    Refused(String),
+    /// Nobody knows what it did.
+    Doubtful(String),
+}
+
+/// The reply to a command by itself.
+async fn alone(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+) -> Result<Vec<Reply>, Broken> {
+    let answer = command.query_async(connection).await;
+    answer.map(|reply: Reply| vec![reply]).map_err(|error: RedisError| {
         let refused = error.code().is_some_and(|code| REFUSALS.contains(&code));
-        if !refused {
-            // An answer that comes later must not be taken for that of the next operation.
-            self.connection = None;
-        }
         let why = error.to_string();
-        if refused { Outcome::Fail(why) } else { unanswered(op, why) }
+        if refused { Broken::Refused(why) } else { Broken::Doubtful(why) }
+    })
+}
+
+/// The replies to the parts of a transaction.
+///
+/// That none was executed is only proven by an `EXEC` that discards them: where `MULTI` is refused (to a user
+/// who may not, or by a proxy that has none) each part is executed by itself. The crate's own transactions
+/// call that aborted too.
+async fn together(
+    connection: &mut MultiplexedConnection,
+    commands: &[Cmd],
+) -> Result<Vec<Reply>, Broken> {
+    let mut pipeline = redis::pipe();
+    pipeline.ignore_errors().cmd("MULTI");
+    for one in commands {
+        pipeline.add_command(one.clone());
+    }
+    let answer = pipeline.cmd("EXEC").query_async(connection).await;
+    let mut replies: Vec<Reply> =
+        answer.map_err(|error: RedisError| Broken::Doubtful(error.to_string()))?;
+    let error_of = |replies: &[Reply]| {
+        let mut errors = replies.iter().filter_map(|reply| match reply {
+            Reply::ServerError(error) => Some(error.to_string()),
+            _ => None,
+        });
+        errors.next()
+    };
+    match replies.pop() {
+        Some(Reply::Array(parts)) => match error_of(&parts) {
+            // The others have been executed.
+            Some(why) => Err(Broken::Doubtful(why)),
+            None => Ok(parts),
+        },
+        Some(Reply::ServerError(error)) if error.code() == "EXECABORT" => {
+            Err(Broken::Refused(error_of(&replies).unwrap_or_else(|| error.to_string())))
+        }
+        other => {
+            let why = error_of(&replies).unwrap_or_else(|| format!("no transaction: {other:?}"));
+            Err(Broken::Doubtful(why))
+        }
     }
 }
 
