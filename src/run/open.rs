@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+#[cfg(feature = "live")]
+use crate::generate::Operation;
 use crate::history::Header;
 use crate::model::{Value, rfc3339};
 use crate::store;
@@ -111,6 +113,8 @@ fn live(
         may_be_broken(&config)?;
     }
     config.run = terms.run_name;
+    let rows = workload.plan.operations.iter().flat_map(Operation::rows);
+    config.does = rows.map(|row| row.function).collect();
     let (target, config) = match choice {
         Some(choice) => crate::lab::open(config, &choice, directory),
         None => crate::road::open(config, directory),

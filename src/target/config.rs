@@ -106,6 +106,9 @@ pub struct TargetConfig {
     /// What the keys of the run begin with, if several machines drive it.
     #[serde(skip)]
     pub run: Option<String>,
+    /// What the workload does to its keys: whoever reads them need not have written any.
+    #[serde(skip)]
+    pub does: Vec<Function>,
     /// The proxy through which nodes and clients talk.
     pub proxy: Option<Spanned<ProxyChoice>>,
     /// How the nodes are reached to be broken, where rashomon knows the way.

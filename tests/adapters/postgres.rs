@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use rashomon::model::{Function, Kind, Op, Value};
+use rashomon::run::Terms;
+use rashomon::workload::Workload;
 
 use crate::functions::{self, single};
 use crate::server::{Server, find, free_port, is_installed, run};
@@ -184,6 +186,43 @@ fn what_the_server_takes_back_fails() {
     let key = append(0).key().clone();
     let Value::List(list) = asked.ok(Op::read(key)) else { panic!("no list") };
     assert_eq!(list.len(), done, "an append is there if and only if it was ok");
+}
+
+/// Of several machines that drive one run, one that only reads at first reads what the others wrote.
+#[test]
+fn a_machine_reads_what_another_one_wrote() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = postgres(port, "");
+    let place = directory(&format!("postgres-machines-{port}"));
+    let file = place.join("workload.toml");
+    std::fs::write(
+        place.join("target.toml"),
+        format!(
+            "name = \"postgres\"\nadapter = \"postgres\"\n[ready]\nwithin = \"60s\"\n[nodes]\n\
+             n1 = \"127.0.0.1:{port}\"\n"
+        ),
+    )
+    .expect("a file of our own");
+    let text = "name = \"w\"\nabout = \"a\"\n[clients]\ncount = 1\nrate = 1\n[keys]\ncount = 1\n\
+                [[operation]]\ndo = \"append\"\n[[operation]]\ndo = \"read\"\n[phases]\nmain = \"1s\"\n\
+                [expect]\nhold = [\"linearizable\"]\n[target]\nfile = \"target.toml\"\n";
+    let workload = Workload::parse("workload.toml", text, &[]).expect("it is right");
+    let machine = || {
+        let terms = Terms { run_name: Some("several".to_owned()), owned: true };
+        let opened = rashomon::run::open(&file, &workload, 1, &place, terms);
+        let target = opened.unwrap_or_else(|error| panic!("{error}")).target;
+        let nodes = target.nodes().to_vec();
+        Asked { target, next: 0, nodes }
+    };
+    let (mut one, mut other) = (machine(), machine());
+    let append = single(Function::Append, Value::Int(7));
+    let key = append.key().clone();
+    one.ok(append);
+    assert_eq!(other.ok(Op::read(key)), Value::list([Value::Int(7)]));
+    let _ = std::fs::remove_dir_all(place);
 }
 
 #[test]

@@ -144,11 +144,12 @@ impl Object {
 
 impl Site {
     fn new(config: &TargetConfig) -> Self {
+        let object = config.does.iter().find_map(|function| Object::of(*function));
         Self {
             addresses: config.nodes().map(|(name, address)| (name, address.to_owned())).collect(),
             connect_timeout: config.connect_timeout(),
             run: config.run.clone().unwrap_or_else(name_of_run),
-            seen: OnceLock::new(),
+            seen: object.map_or_else(OnceLock::new, OnceLock::from),
         }
     }
 
@@ -165,8 +166,8 @@ impl Site {
         }
     }
 
-    /// The kind of the objects of the run, after a look at this operation. Before anything was ever
-    /// written it is a register: there is nothing to read, whatever it will be.
+    /// The kind of the objects of the run, as its workload says. Where none does, after a look at this operation:
+    /// before anything was ever written it is a register, as there is nothing to read, whatever it will be.
     fn object(&self, op: &Op) -> Object {
         if let Some(seen) = self.seen.get() {
             return *seen;
