@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use rashomon::model::{Function, Kind, Value};
+use rashomon::model::{Function, Kind, Op, Value};
 
 use crate::functions::{self, single};
 use crate::server::{Server, free_port, is_installed, run};
@@ -76,6 +76,42 @@ fn every_function_is_understood_and_a_broken_connection_is_unknown() {
     assert_eq!(event.kind, Kind::Info, "{event:?}");
     let why = asked.fails(increment());
     assert!(why.contains("cannot connect"), "{why}");
+}
+
+/// A server may be set not to commit by itself, to begin another transaction after each, to show few rows,
+/// and to cut off what does not fit.
+#[test]
+fn the_settings_of_a_server_take_nothing_back_and_hide_nothing() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = mariadb(port);
+    // The database and its tables are made by whoever comes first.
+    drop(target(port, ""));
+    let settings = "set global autocommit = 0, global completion_type = 1, global sql_select_limit = 2, \
+                    global sql_mode = ''";
+    let mut client = Command::new("mariadb");
+    client.args(["--no-defaults", "-h", "127.0.0.1", "-P", &port.to_string(), "-u", "root"]);
+    run(client.args(["-e", settings]));
+    let mut asked = target(port, "");
+    let write = |value| Op::write(Value::text("x"), Value::Int(value));
+    asked.ok(write(1));
+    let writes =
+        [write(2), single(Function::Append, Value::Int(1))].map(|mut op| op.mops.remove(0));
+    asked.ok(Op::txn(writes.to_vec()));
+    asked.ok(write(3));
+    // Another process has another connection.
+    asked.next = 1;
+    assert_eq!(asked.ok(Op::read(Value::text("x"))), Value::Int(3));
+    let mut asked = target(port, "");
+    for element in [1, 2, 3] {
+        asked.ok(single(Function::Add, Value::Int(element)));
+    }
+    asked.fails(single(Function::Add, Value::text(&"long".repeat(100))));
+    let key = single(Function::Add, Value::Null).key().clone();
+    let Value::List(elements) = asked.ok(Op::read(key)) else { panic!("no list") };
+    assert_eq!(elements.len(), 3, "{elements:?}");
 }
 
 #[test]
