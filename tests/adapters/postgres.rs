@@ -94,6 +94,18 @@ fn every_function_is_understood() {
 }
 
 #[test]
+fn a_backslash_is_read_as_it_was_written() {
+    if !is_there() {
+        return;
+    }
+    let port = free_port();
+    let _server = postgres(port, "standard_conforming_strings = off");
+    for check in [functions::registers, functions::lists] {
+        check(&mut target(port, ""));
+    }
+}
+
+#[test]
 fn silence_is_unknown_and_a_refusal_fails() {
     if !is_there() {
         return;

@@ -71,6 +71,9 @@ impl Dialect for Postgres {
                 }
             }
         });
+        // A server may be set to read escapes in texts.
+        let plain = client.simple_query("set standard_conforming_strings = on").await;
+        plain.map_err(|error| told(&error, error.as_db_error()))?;
         Ok(PostgresConnection { client, warning })
     }
 }
