@@ -165,6 +165,43 @@ fn a_cancelled_synchronous_commit_is_unknown() {
     assert_eq!(event.kind, Kind::Info, "{event:?}");
 }
 
+/// Of a store that only speaks the protocol, an error need not mean that the transaction is taken back.
+#[test]
+fn an_error_of_the_server_itself_is_unknown() {
+    if !is_there() || !is_installed("psql", "postgresql-client-15", true) {
+        return;
+    }
+    let port = free_port();
+    let _server = postgres(port, "");
+    drop(target(port, ""));
+    // After each the connection is a new one.
+    let mut asked = Asked::open(&format!(
+        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"10s\"\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
+    ));
+    for (code, kind) in [
+        ("XX000", Kind::Info),
+        ("57P03", Kind::Info),
+        ("58030", Kind::Info),
+        ("08006", Kind::Info),
+        ("40003", Kind::Info),
+        ("57014", Kind::Fail),
+        ("53100", Kind::Fail),
+    ] {
+        psql(
+            port,
+            &format!(
+                "create or replace function broken() returns trigger language plpgsql as $$
+                 begin raise exception using errcode = '{code}'; end $$;
+                 create or replace trigger broken before insert on rashomon_registers
+                 for each row execute function broken()"
+            ),
+        );
+        let event = asked.ask(Op::write(Value::text("x"), Value::Int(1)));
+        assert_eq!(event.kind, kind, "{code}: {event:?}");
+        assert!(event.error.is_some_and(|why| why.starts_with(code)));
+    }
+}
+
 /// Two transactions that cannot both be serializable: the server takes one back.
 #[test]
 fn what_the_server_takes_back_fails() {

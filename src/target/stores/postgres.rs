@@ -3,8 +3,9 @@
 //! Statements go as simple queries, one message each, so nothing is prepared and nothing is repeated.
 //!
 //! What an error means, by its severity:
-//! - `ERROR` takes back the statement and its transaction, whatever its code: **undone**. Only
-//!   `40003` (completion unknown) and class `08` (connection) say nothing.
+//! - `ERROR` takes back the statement and its transaction: **undone**. Only `40003` (completion unknown)
+//!   and the classes of [`UNCLEAR`] say nothing: PostgreSQL itself gives them to few errors that do not end
+//!   the connection, but a store that speaks its protocol does where a node or a majority did not answer.
 //! - `FATAL` and `PANIC` end the connection, perhaps after the commit record was written: doubtful.
 //!
 //! A commit that waits for a synchronous standby and is cancelled (by `statement_timeout`, say) is
@@ -19,6 +20,10 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::target::stores::sql::{Broken, Connection, Dialect, Rows};
 use crate::target::stores::{SqlOptions, secret};
+
+/// The beginnings of codes that say nothing of the transaction: the connection to somebody, an operator or a
+/// shutdown, the system, the server itself.
+const UNCLEAR: [&str; 4] = ["08", "57P", "58", "XX"];
 
 pub(super) struct Postgres {
     config: Config,
@@ -123,7 +128,7 @@ fn undone(error: &DbError) -> bool {
     let code = error.code();
     error.parsed_severity() == Some(Severity::Error)
         && *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
-        && !code.code().starts_with("08")
+        && !UNCLEAR.iter().any(|class| code.code().starts_with(class))
 }
 
 fn told(error: &tokio_postgres::Error, database: Option<&DbError>) -> String {
