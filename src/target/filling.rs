@@ -56,15 +56,18 @@ pub(super) fn nothing(op: &Op) -> Value {
     if op.function == Function::Get { Value::list([]) } else { Value::Null }
 }
 
+/// Whether the answer to it holds what the operation does not say by itself.
+pub(super) fn learns(function: Function) -> bool {
+    use Function as F;
+    function.is_read() || matches!(function, F::Dequeue | F::Pop | F::Poll | F::Acquire | F::NewId)
+}
+
 /// The micro-operations with what was read in place of what was not yet known.
 pub(super) fn with_read(op: &Op, value: Option<&Value>) -> Vec<Mop> {
     let mut mops = op.mops.clone();
     if let Some(value) = value {
         // The read half of a cas says what it expected and, being ok, read.
-        let learns = |mop: &&mut Mop| {
-            mop.function.is_read() || matches!(mop.function, Function::Acquire | Function::NewId)
-        };
-        let reads = mops.iter_mut().filter(learns);
+        let reads = mops.iter_mut().filter(|mop| learns(mop.function));
         for mop in reads.filter(|mop| mop.value == Value::Null) {
             mop.value = value.clone();
         }

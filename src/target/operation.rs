@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::model::Function;
 use crate::target::answer::{Reading, Rule, Verdict, validate_rules};
 use crate::target::config::{Complaint, unknown};
+use crate::target::filling::learns;
 use crate::target::pages::NextPage;
 use crate::target::template::{Placeholder, Template};
 
@@ -193,11 +194,16 @@ impl OperationName {
     }
 
     fn reads(self) -> bool {
-        matches!(self, Self::Final | Self::Function(Function::Read | Function::Rmw | Function::Get))
+        let made = matches!(self, Self::Function(Function::Acquire | Function::NewId));
+        self.returns_a_value() && !made
     }
 
     fn returns_a_value(self) -> bool {
-        self.reads() || matches!(self, Self::Function(Function::Acquire | Function::NewId))
+        match self {
+            Self::Function(function) => function == Function::Rmw || learns(function),
+            Self::Final => true,
+            Self::CasAbsent | Self::Delete => false,
+        }
     }
 }
 

@@ -131,6 +131,35 @@ fn requests_and_answers_carry_values_and_versions() {
     );
 }
 
+/// A value that the store hands out is never left out: else it would look lost.
+#[test]
+fn what_is_taken_or_looked_at_is_in_the_answer() {
+    for function in [Function::Dequeue, Function::Pop, Function::Poll, Function::Peek] {
+        let server = Server::start(|request| match &*request.line {
+            "POST /full" => Reply::Answer(200, r#"{"value": 7}"#.to_owned()),
+            _ => Reply::Answer(404, String::new()),
+        });
+        let file = |value: &str| {
+            format!(
+                "name = 'test'\nadapter = 'http'\n[nodes]\nn1 = 'http://{}'\n[operation.{}]\n\
+                 method = 'POST'\npath = '/${{key}}'\n{value}\n\
+                 answer = [{{ status = 200, is = 'ok' }}, {{ status = 404, is = 'absent' }}]\n",
+                server.address,
+                function.name()
+            )
+        };
+        let wrong = TargetConfig::parse("test.toml", &file("")).expect_err("no value");
+        assert!(wrong.to_string().contains("returns a value"), "{wrong}");
+        let right = TargetConfig::parse("test.toml", &file("value = { pointer = '/value' }"));
+        let mut target = open(&right.expect("correct"), None).expect("the server is there");
+        for (key, value) in [("full", Value::Int(7)), ("empty", Value::Null)] {
+            let taken = ask(&mut *target, 1, Op::single(function, Value::text(key), Value::Null));
+            assert_eq!((taken.kind, &taken.op.mops[0].value), (Kind::Ok, &value), "{function:?}");
+        }
+        target.close().expect("closed");
+    }
+}
+
 /// What an older run left in a store must not be read by a newer one.
 #[test]
 fn every_run_has_keys_of_its_own() {

@@ -21,6 +21,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::model::{Function, Invocation, Mop, Op, Outcome, Process, Value};
 use crate::target::client::{Answer, Answering, Client, unanswered};
 use crate::target::config::TargetConfig;
+use crate::target::filling::learns;
 use crate::target::stores::{Adapter, Asking, Object, Probe, ProcessOptions, Site};
 
 /// An answer is read up to this length.
@@ -181,17 +182,6 @@ impl Said {
     pub(super) fn mops(&self, op: &Op) -> Result<Vec<Mop>, String> {
         let mut mops = op.mops.clone();
         let lacks = || "the answer lacks the `value` that was read".to_owned();
-        let learns = |function: Function| {
-            function.is_read()
-                || matches!(
-                    function,
-                    Function::Dequeue
-                        | Function::Pop
-                        | Function::Poll
-                        | Function::NewId
-                        | Function::Acquire
-                )
-        };
         match op.function {
             Function::Cas => {}
             Function::Txn => {
