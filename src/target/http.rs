@@ -11,7 +11,8 @@
 //! Everything else may have been acted on: a time limit, a connection reset (a pooled connection
 //! the server closed long ago breaks only after the request was written to it, and looks no
 //! different from a server that acted and then died), an answer that no rule knows or that cannot be
-//! read. For a read that returned nothing it does not matter: it is a `fail`.
+//! read: one that lasts until the connection closes (HTTP/1.0) may have been cut off anywhere, so a number or
+//! a text in it is no value. For a read that returned nothing it does not matter: it is a `fail`.
 //!
 //! # Nothing is sent twice
 //!
@@ -19,7 +20,6 @@
 //! off, redirects are not followed, and no proxy stands between. What is left is hyper's: a request it
 //! finds on a pooled connection that closed *before a byte of it was written* comes back whole and
 //! goes to a new connection. That request was never sent, so it is still sent once at most.
-
 //!
 //! # What takes more than one request
 //!
@@ -35,13 +35,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use reqwest::{Method, Request, Url};
 use serde_json::Value as Json;
 use toml::Spanned;
 
 use crate::model::{Function, Invocation, Mop, Op, Outcome, Process, Value};
-use crate::target::answer::{Rule, Verdict};
+use crate::target::answer::{Reading, Rule, Verdict};
 use crate::target::client::{Answer, Answering, Client, unanswered};
 use crate::target::config::{PrimaryQuestion, TargetConfig};
 use crate::target::filling::{Known, nothing, part, with_read};
@@ -100,7 +100,7 @@ impl Adapter for HttpAdapter {
                 let known = Known { op: &op, before: None, page: &Page::First };
                 let exchange = client.exchange(client.request(operation, known)?).await;
                 let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
-                match self.judge(operation, &op, told.status, &told.body).outcome {
+                match self.judge(operation, &op, &told).outcome {
                     Outcome::Ok(_) => {}
                     Outcome::Fail(why) | Outcome::Info(why) => return Err(why),
                 }
@@ -200,16 +200,18 @@ impl HttpAdapter {
     }
 
     /// What an answer means: the first rule that matches decides.
-    fn judge(&self, operation: &HttpOperation, op: &Op, status: u16, body: &[u8]) -> Answer {
+    fn judge(&self, operation: &HttpOperation, op: &Op, told: &Told) -> Answer {
+        let body = &told.body;
         let json: Option<Json> = serde_json::from_slice(body).ok();
-        let shown = || self.shown(status, body);
-        let outcome = match operation.verdict(status, json.as_ref()) {
-            Some(Verdict::Ok) => match operation
-                .value
-                .as_ref()
-                .map(|value| value.value(body, json.as_ref()))
-                .transpose()
-            {
+        let shown = || self.shown(told.status, body);
+        let read = |value: &Reading| {
+            if !told.is_whole(json.as_ref()) {
+                return Err("nothing says that it is whole".to_owned());
+            }
+            value.value(body, json.as_ref())
+        };
+        let outcome = match operation.verdict(told.status, json.as_ref()) {
+            Some(Verdict::Ok) => match operation.value.as_ref().map(read).transpose() {
                 Ok(value) => Outcome::Ok(with_read(op, value.as_ref())),
                 Err(why) => {
                     unanswered(op, self.redacted(format!("{why} in the answer {}", shown())))
@@ -315,7 +317,7 @@ impl HttpClient {
         }
         match self.exchange(request).await {
             Ok(told) => {
-                let answer = self.adapter.judge(operation, op, told.status, &told.body);
+                let answer = self.adapter.judge(operation, op, &told);
                 if let (Some(name), Outcome::Ok(mops)) = (&operation.context, &answer.outcome) {
                     self.adapter.keep_context(mops, told.headers.get(name));
                 }
@@ -364,8 +366,7 @@ impl HttpClient {
         let exchange = self.exchange(request).await;
         let told = exchange.map_err(|(Broken::Before(why) | Broken::After(why))| why)?;
         pages.weigh(told.body.len(), ANSWER_BYTES_MAX)?;
-        let Answer { outcome, version } =
-            self.adapter.judge(operation, known.op, told.status, &told.body);
+        let Answer { outcome, version } = self.adapter.judge(operation, known.op, &told);
         let mops = match outcome {
             Outcome::Ok(mops) => mops,
             Outcome::Fail(why) | Outcome::Info(why) => return Err(why),
@@ -470,7 +471,10 @@ impl HttpClient {
             let why = self.adapter.told(&error);
             if error.is_connect() { Broken::Before(why) } else { Broken::After(why) }
         })?;
+        let ends = response.content_length().is_some()
+            || response.headers().contains_key(TRANSFER_ENCODING);
         let mut told = Told {
+            ends,
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),
             body: Vec::new(),
@@ -531,6 +535,15 @@ struct Told {
     status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
+    /// Whether it says where it ends. Else it lasts until the connection closes, for whatever reason.
+    ends: bool,
+}
+
+impl Told {
+    /// Whether nothing of it can be missing: half a number is a number, and half a text a text.
+    fn is_whole(&self, json: Option<&Json>) -> bool {
+        self.ends || json.is_some_and(|json| !json.is_number())
+    }
 }
 
 /// Where an exchange broke: before anything of the request was sent, or perhaps after.

@@ -131,6 +131,34 @@ fn requests_and_answers_carry_values_and_versions() {
     );
 }
 
+/// An answer that lasts until its connection closes may be the beginning of a longer one.
+#[test]
+fn what_may_be_cut_off_is_no_value() {
+    for (decode, body, kind) in [
+        ("integer", "12", Kind::Fail),
+        ("json", "12", Kind::Fail),
+        ("text", "twel", Kind::Fail),
+        ("json", "[12", Kind::Fail),
+        ("json", "[12]", Kind::Ok),
+    ] {
+        let server = Server::start(|_| Reply::Endless(200, body.to_owned()));
+        let file = format!(
+            "name = 'test'\nadapter = 'http'\n[nodes]\nn1 = 'http://{}'\n[operation.read]\n\
+             method = 'GET'\npath = '/x'\nvalue = {{ decode = '{decode}' }}\n\
+             answer = [{{ status = 200, is = 'ok' }}]\n[operation.write]\nmethod = 'PUT'\n\
+             path = '/x'\nanswer = [{{ status = 200, is = 'ok' }}]\n",
+            server.address
+        );
+        let config = TargetConfig::parse("test.toml", &file).expect("a correct target file");
+        let mut target = open(&config, None).expect("the server is there");
+        let answer = ask(&mut *target, 1, read());
+        assert_eq!(answer.kind, kind, "{decode} {body}: {:?}", answer.error);
+        // Its first line is all that a write has to be told.
+        assert_eq!(ask(&mut *target, 1, write(1)).kind, Kind::Ok);
+        target.close().expect("closed");
+    }
+}
+
 /// A value that the store hands out is never left out: else it would look lost.
 #[test]
 fn what_is_taken_or_looked_at_is_in_the_answer() {

@@ -27,6 +27,8 @@ pub(crate) enum Reply {
     With(String, u16, String),
     /// A proper answer, after which the connection closes without having said so.
     AnswerThenClose(u16, String),
+    /// An answer that lasts until the connection closes, which it does at once.
+    Endless(u16, String),
     /// Silence until the client gives up.
     Silence,
     /// The connection is closed instead of an answer.
@@ -113,6 +115,11 @@ async fn serve(
             Reply::Answer(status, body) => (elsewhere, status, body, false),
             Reply::With(header, status, body) => (header, status, body, false),
             Reply::AnswerThenClose(status, body) => (elsewhere, status, body, true),
+            Reply::Endless(status, body) => {
+                let answer = format!("HTTP/1.0 {status} X\r\n\r\n{body}");
+                let _ = stream.write_all(answer.as_bytes()).await;
+                return;
+            }
             Reply::Silence => {
                 let _ = stream.read(&mut [0; 1]).await;
                 abandoned.fetch_add(1, Ordering::SeqCst);
