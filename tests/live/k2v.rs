@@ -86,7 +86,7 @@ impl Double {
             return Reply::Answer(204, String::new());
         }
         let Some((last, _)) = siblings.last() else {
-            return Reply::Answer(404, "{}".to_owned());
+            return Reply::Answer(404, r#"{"code": "NoSuchKey"}"#.to_owned());
         };
         let shown: Vec<String> =
             siblings.iter().map(|(_, value)| BASE64_STANDARD.encode(value)).collect();
@@ -160,6 +160,17 @@ fn without_tokens_nothing_is_replaced() {
         assert_eq!(ask(&mut *target, 1, put(value, &seen)).kind, Kind::Ok);
     }
     assert_eq!(get(&mut *target, 2), [1, 2, 3]);
+    target.close().expect("closed");
+}
+
+/// A node that has lost its bucket does not say that nothing was put into it.
+#[test]
+fn without_a_bucket_nothing_is_read() {
+    let lost = r#"{"code": "NoSuchBucket", "message": "Bucket not found: lab"}"#;
+    let server = Server::start(move |_| Reply::Answer(404, lost.to_owned()));
+    let mut target = target(&server, "lab-garage-k2v.toml", SECRET);
+    let got = Op::single(Function::Get, Value::text("cart 1"), Value::Null);
+    assert_eq!(ask(&mut *target, 1, got).kind, Kind::Fail);
     target.close().expect("closed");
 }
 
