@@ -31,12 +31,6 @@ const UNDONE: &[u16] = &[
     4025, // a constraint
 ];
 
-/// What a session must not take from the settings of its server: a statement is a transaction of its own, a
-/// `commit` begins no other, all rows are shown, and what does not fit is an error and not cut off.
-const SESSION: &str = "set session autocommit = 1, session completion_type = 0, \
-     session sql_select_limit = 18446744073709551615, \
-     session sql_mode = concat(@@sql_mode, ',NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES')";
-
 pub(super) struct Mysql {
     user: String,
     password: Option<String>,
@@ -65,6 +59,11 @@ impl Dialect for Mysql {
     const ON_CONFLICT: &'static str = "on duplicate key update";
     const RETURNING_ID: &'static str = "";
     const SET_LEVEL: &'static str = "set session transaction";
+    /// A statement is a transaction of its own, a `commit` begins no other, all rows are shown, a backslash is
+    /// one, and what does not fit is an error and not cut off.
+    const SESSION: &'static str = "set session autocommit = 1, session completion_type = 0, \
+         session sql_select_limit = 18446744073709551615, \
+         session sql_mode = concat(@@sql_mode, ',NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES')";
     /// There are no terms: whoever takes writes, the first of several.
     const PRIMARY: &'static str = "select 0 from dual where @@global.read_only = 0";
 
@@ -80,7 +79,6 @@ impl Dialect for Mysql {
             .stmt_cache_size(0)
             // A row that is set to what it holds counts too.
             .client_found_rows(true)
-            .init(vec![SESSION])
             .into();
         let connection = Conn::new(options).await.map_err(|error| error.to_string())?;
         Ok(MysqlConnection { connection })

@@ -54,6 +54,8 @@ impl Dialect for Postgres {
     const ON_CONFLICT: &'static str = "on conflict (k) do update set";
     const RETURNING_ID: &'static str = " returning id";
     const SET_LEVEL: &'static str = "set session characteristics as transaction";
+    /// A backslash is one.
+    const SESSION: &'static str = "set standard_conforming_strings = on";
     /// The term is the timeline, which every promotion raises.
     const PRIMARY: &'static str = "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint \
          where not pg_is_in_recovery()";
@@ -76,9 +78,6 @@ impl Dialect for Postgres {
                 }
             }
         });
-        // A server may be set to read escapes in texts.
-        let plain = client.simple_query("set standard_conforming_strings = on").await;
-        plain.map_err(|error| told(&error, error.as_db_error()))?;
         Ok(PostgresConnection { client, warning })
     }
 }

@@ -50,6 +50,8 @@ pub(super) trait Dialect: Send + Sync + 'static {
     const RETURNING_ID: &'static str;
     /// What the level of isolation of the session is set with.
     const SET_LEVEL: &'static str;
+    /// What a session must have, whatever the server or the target file set.
+    const SESSION: &'static str;
     /// Asks whether the node is the primary: a row with its term if it is, else none.
     const PRIMARY: &'static str;
 
@@ -132,7 +134,7 @@ impl<D: Dialect> SqlAdapter<D> {
         });
         let level = self.options.isolation;
         let level = level.map(|one| format!("{} isolation level {}", D::SET_LEVEL, one.sql()));
-        level.into_iter().chain(variables).collect()
+        level.into_iter().chain(variables).chain([D::SESSION.to_owned()]).collect()
     }
 }
 
@@ -461,6 +463,7 @@ mod tests {
         const ON_CONFLICT: &'static str = "";
         const RETURNING_ID: &'static str = "";
         const SET_LEVEL: &'static str = "";
+        const SESSION: &'static str = "set";
         const PRIMARY: &'static str = "";
 
         async fn connect(&self, _: &str) -> Result<Self, String> {
@@ -507,13 +510,14 @@ mod tests {
     #[test]
     fn a_refused_commit_leaves_no_transaction_open() {
         let refused = ("commit", "1047 the node is not prepared");
+        let connect = ["connect", "set"];
         let parts = ["begin", "insert", "insert", "commit", "rollback"];
         let (outcomes, said) = two_transactions(&[refused]);
         assert!(outcomes.iter().all(|end| matches!(end, Outcome::Fail(_))), "{outcomes:?}");
-        assert_eq!(said, [&["connect"], &parts[..], &parts[..]].concat());
+        assert_eq!(said, [&connect[..], &parts, &parts].concat());
         // Nor one whose end the node refuses as well: it goes with its connection.
         let (outcomes, said) = two_transactions(&[refused, ("rollback", "1047 nor for that")]);
         assert!(outcomes.iter().all(|end| matches!(end, Outcome::Fail(_))), "{outcomes:?}");
-        assert_eq!(said, [&["connect"], &parts[..], &["connect"], &parts[..]].concat());
+        assert_eq!(said, [&connect[..], &parts, &connect, &parts].concat());
     }
 }
