@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use rashomon::model::{Function, Kind, Op, Value};
+use rashomon::model::{Function, Kind, Nanos, Op, Value};
 use rashomon::run::Terms;
 use rashomon::workload::Workload;
 
@@ -139,19 +139,19 @@ fn a_cancelled_synchronous_commit_is_unknown() {
         "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"10s\"\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
     );
     let mut asked = Asked::open(&config);
-    let cancel = || {
-        let question = "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
-        loop {
-            if psql(port, question).starts_with('1') {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+    // Does that to the one who waits for a standby, as soon as there is one.
+    let to_who_waits = |asked: &mut Asked, act: &str| {
+        let question =
+            format!("select count({act}) from pg_stat_activity where wait_event = 'SyncRep'");
+        while !psql(port, &question).starts_with('1') {
+            let soon = asked.target.now() + Nanos::from_millis(50);
+            assert_eq!(asked.target.advance(soon), None);
         }
     };
     let mops = ["x", "y"].map(|key| Op::write(Value::text(key), Value::Int(2)).mops.remove(0));
     for op in [Op::write(Value::text("x"), Value::Int(1)), Op::txn(mops.to_vec())] {
         asked.send(op);
-        cancel();
+        to_who_waits(&mut asked, "pg_cancel_backend(pid)");
         let event = asked.completion();
         let why = event.error.unwrap_or_default();
         assert_eq!(event.kind, Kind::Info, "{why}");
@@ -160,6 +160,7 @@ fn a_cancelled_synchronous_commit_is_unknown() {
     assert_eq!(asked.ok(Op::read(Value::text("x"))), Value::Int(2));
     // It is committed on disk and waits when the server dies.
     asked.send(Op::write(Value::text("x"), Value::Int(3)));
+    to_who_waits(&mut asked, "pid");
     server.kill();
     let event = asked.completion();
     assert_eq!(event.kind, Kind::Info, "{event:?}");
