@@ -134,6 +134,21 @@ fn invalid_histories_are_violated_by_name_between_their_neighbours() {
     println!("{} invalid histories", filed.len());
 }
 
+/// What has no sequential specification cannot be linearizable, and is not expected to be.
+#[test]
+fn where_nothing_is_asked_a_bank_keeps_its_total() {
+    use Property as P;
+    for property in [P::Bank, P::Inv, P::Sib, P::Dupid, P::Leader, P::Cnt, P::QLost, P::Lin] {
+        let promise = match property {
+            P::Cnt | P::QLost => P::Lin,
+            own => own,
+        };
+        for one in filed("invalid").iter().filter(|one| one.property == property) {
+            assert_eq!(Expected::strongest(&one.history).hold, [promise], "{}", one.name);
+        }
+    }
+}
+
 #[test]
 fn every_property_has_a_history_that_violates_it() {
     let violated: BTreeSet<Property> = filed("invalid").iter().map(|one| one.property).collect();

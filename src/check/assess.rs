@@ -1,5 +1,7 @@
 //! All verdicts on a history, weighed against what was expected of it.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
 use crate::check::minimal::{Check, minimal};
@@ -10,7 +12,7 @@ use crate::check::{
     inventory, linear, locks, lost_update, order, prefix, provenance, queues, real_time, regular,
     resurrection, session, set_full, siblings, store_versions, torn, transaction,
 };
-use crate::history::{Datatype, Expectations, History, Rank, Txn};
+use crate::history::{Datatype, Expectations, History, KeyId, Rank, Txn};
 use crate::model::Function;
 
 /// What was expected of a history.
@@ -33,14 +35,28 @@ impl Expected {
     }
 
     /// What is expected of a history where nobody says otherwise: the strongest promise there is, which
-    /// for transactions of several operations is strict serializability.
+    /// for transactions of several operations is strict serializability, for objects that have no sequential
+    /// specification their invariant, and for all others linearizability.
     pub fn strongest(history: &History) -> Self {
         let is_transaction =
             |txn: Txn<'_>| txn.function() == Function::Txn && txn.accesses().len() > 1;
         if history.txns().any(is_transaction) {
             return Self { hold: vec![Property::Sser], ..Self::default() };
         }
-        Self::linearizable()
+        let banks = bank::keys(history);
+        let promise = |key: KeyId| match history.datatype(key) {
+            Datatype::MultiValue => Property::Sib,
+            Datatype::Stock => Property::Inv,
+            Datatype::Ids => Property::Dupid,
+            Datatype::Leadership => Property::Leader,
+            Datatype::Mixed if banks.contains(&key) => Property::Bank,
+            _ => Property::Lin,
+        };
+        let promises: BTreeSet<Property> = history.keys().map(promise).collect();
+        if promises.is_empty() {
+            return Self::linearizable();
+        }
+        Self { hold: promises.into_iter().collect(), ..Self::default() }
     }
 
     /// The expectations of a workload; an unknown name comes back as the error.

@@ -1,6 +1,6 @@
 //! A conserved total: BANK (ANOMALIES section 7; Jepsen's bank).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -91,6 +91,14 @@ impl<'h> Bank<'h> {
     fn is_after(&self, base: Txn<'_>, read: Txn<'_>) -> bool {
         self.inits.is_empty() || base.precedes(read)
     }
+}
+
+/// The keys that are banks.
+pub(super) fn keys(history: &History) -> BTreeSet<KeyId> {
+    if history.keys().all(|key| history.datatype(key) != Datatype::Mixed) {
+        return BTreeSet::new();
+    }
+    banks(history).into_keys().collect()
 }
 
 fn banks(history: &History) -> BTreeMap<KeyId, Bank<'_>> {
