@@ -48,7 +48,7 @@ pub(super) struct Form {
     pub(super) is_whole: bool,
     /// The names of all fields, for messages.
     pub(super) names: &'static str,
-    /// The fields no line may lack, by bit; a whole fault has no type.
+    /// The fields no line may lack, by bit, and what a message says of each; a whole fault has no type.
     pub(super) required: &'static [(u32, &'static str)],
 }
 
@@ -178,7 +178,7 @@ pub(super) fn fields<'a>(json: &mut Json<'a>, form: &Form) -> Result<Fields<'a>,
     let is_fault = form.is_whole && fields.fault.is_some();
     for (bit, name) in form.required {
         if seen & 1 << bit == 0 && !(is_fault && *bit == TYPE) {
-            return Err(Flaw::new(end - 1, format_args!("missing field {name:?}")));
+            return Err(Flaw::new(end - 1, format_args!("missing field {name}")));
         }
     }
     Ok(fields)

@@ -25,7 +25,12 @@ const FORM: Form = Form {
     is_whole: false,
     names: "index, time, process, type, f, key, value, node, session, version, final, waited_ns, error, fault, \
             begins",
-    required: &[(TIME, "time"), (PROCESS, "process"), (TYPE, "type"), (FUNCTION, "f")],
+    required: &[
+        (TIME, "\"time\""),
+        (PROCESS, "\"process\""),
+        (TYPE, "\"type\": invoke, ok, fail or info"),
+        (FUNCTION, "\"f\", what was done"),
+    ],
 };
 
 /// Reads a whole file. `is_torn` says that the end of its last line is missing already.

@@ -21,7 +21,12 @@ use crate::model::{FaultId, Nanos, Process};
 const FORM: Form = Form {
     is_whole: true,
     names: "i, p, s, type, inv, ret, f, k, v, node, version, final, waited_ns, error, fault",
-    required: &[(PROCESS, "p"), (TYPE, "type"), (TIME, "inv"), (FUNCTION, "f")],
+    required: &[
+        (PROCESS, "\"p\", the process"),
+        (TYPE, "\"type\": ok, fail or info"),
+        (TIME, "\"inv\", when it was invoked"),
+        (FUNCTION, "\"f\", what was done"),
+    ],
 };
 
 /// Reads a whole file. `is_torn` says that the end of its last line is missing already.
