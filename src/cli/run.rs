@@ -13,9 +13,7 @@ use crate::cli::lint::is_target;
 use crate::cli::progress::Shown;
 use crate::cli::scenario::read_scenario;
 use crate::cli::team::Team;
-use crate::cli::terminal::Terminal;
-#[cfg(feature = "live")]
-use crate::cli::terminal::complain;
+use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Header, Writer};
 use crate::model::did_you_mean;
 use crate::report::{Html, Json, Junit, Markdown, Render, Report, Style, Text};
@@ -89,6 +87,9 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     save("report.md", &Markdown)?;
     save("junit.xml", &Junit)?;
     print(&report, args.judge.json, terminal)?;
+    if driven.interrupted {
+        complain("interrupted: what was recorded until then is what was judged");
+    }
     Ok(exit)
 }
 
