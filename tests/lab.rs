@@ -404,3 +404,46 @@ impl Drop for Lab {
 fn pause(millis: u64) {
     std::thread::park_timeout(Duration::from_millis(millis));
 }
+
+/// What runs and hands have done to a lab that stays up is undone by its target file.
+#[test]
+fn a_target_file_heals_the_lab_of_its_store() {
+    let needed = ["redis-server", "redis-sentinel", "redis-cli"];
+    let Some(lab) = Lab::new("heal", &needed) else { return };
+    let directory = std::env::temp_dir().join(format!("rashomon-test-{}", lab.name));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    // A store of its own, for its lab is called as it.
+    let definition = include_str!("../workloads/lab/redis.toml");
+    let name = format!("name = \"{}\"", lab.name);
+    let definition = definition.replacen("name = \"redis\"", &name, 1);
+    let (store, target) = (directory.join("store.toml"), directory.join("target.toml"));
+    std::fs::write(&store, definition).expect("ours");
+    let text =
+        "name = 'r'\nadapter = 'redis'\n[lab]\nstore = './store.toml'\nurl = '${address}:6379'\n";
+    std::fs::write(&target, text).expect("ours");
+    let heal = || {
+        let output = rashomon(&["heal", &target.display().to_string()]);
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    assert_eq!(heal(), (Some(0), "nothing to undo\n".to_owned()));
+    lab.up(&store.display().to_string(), &[]);
+    good(&["cut", &lab.name, "n1>n2", "n3>n2"]);
+    good(&["do", &lab.name, "pause", "n3"]);
+    good(&["do", &lab.name, "kill", "n2"]);
+    let done = format!("undid whatever was in force in the lab {}\n", lab.name);
+    assert_eq!(heal(), (Some(0), done.clone()));
+    assert_eq!(lab.reach(), ["n1>n2", "n1>n3", "n2>n1", "n2>n3", "n3>n1", "n3>n2"]);
+    let is_whole = || good(&["status", &lab.name]).matches(" ready").count() == 3;
+    assert!(
+        (0..100).any(|_| is_whole() || {
+            pause(100);
+            false
+        }),
+        "{}",
+        good(&["status", &lab.name])
+    );
+    assert_eq!(heal(), (Some(0), done));
+    lab.down();
+    std::fs::remove_dir_all(directory).expect("ours");
+}

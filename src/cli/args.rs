@@ -390,8 +390,15 @@ pub(crate) struct LintArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct HealArgs {
-    /// The directory of a run, its faults.jsonl, or a directory with runs below it, as a survey leaves it
+    /// The directory of a run, its faults.jsonl, or a directory with runs below it, as a survey leaves it;
+    /// or a target file: all that it can break is mended on every node, whoever broke it
+    #[arg(value_name = "RUN|TARGET.toml")]
     pub(crate) run: PathBuf,
+
+    /// Run the undo commands of a target file that does not say `disposable = true`
+    #[cfg(feature = "live")]
+    #[arg(long)]
+    pub(crate) i_own_this_cluster: bool,
 }
 
 #[cfg(feature = "live")]

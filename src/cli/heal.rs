@@ -1,4 +1,4 @@
-//! `rashomon heal`: undo what killed runs left broken.
+//! `rashomon heal`: undo what killed runs left broken, or whatever a target could have.
 
 use crate::cli::args::HealArgs;
 use crate::cli::exit::{Exit, Failure};
@@ -11,8 +11,11 @@ use std::{
 
 #[cfg(feature = "live")]
 use crate::{
+    cli::lint::is_target,
+    cli::run::unopened,
     lab::{self, LAB_FILE, is_root, run_as_root_of_a_namespace},
-    target::{self, FAULT_JOURNAL, TargetError},
+    run,
+    target::{self, FAULT_JOURNAL, Healed, TargetError},
 };
 
 #[cfg(feature = "live")]
@@ -20,9 +23,12 @@ pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
     let path = &args.run;
     if !path.exists() {
         return Err(Failure::bad_input(format!(
-            "{} is no run and no fault journal",
+            "{} is no run, no fault journal and no target file",
             path.display()
         )));
+    }
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        return heal_target(path, args.i_own_this_cluster);
     }
     let mut runs = Vec::new();
     find_runs(path, &mut runs).map_err(|error| {
@@ -54,6 +60,26 @@ pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
         println!("{} has no fault journal: nothing was broken", path.display());
     } else if !was_broken {
         println!("nothing is broken");
+    }
+    Ok(Exit::Holds)
+}
+
+/// Mends whatever the target of a file could have.
+#[cfg(feature = "live")]
+fn heal_target(path: &Path, owned: bool) -> Result<Exit, Failure> {
+    if !fs::read_to_string(path).is_ok_and(|text| is_target(&text)) {
+        let message = format!("{} is no target file: it has no `adapter`", path.display());
+        return Err(Failure::bad_input(message));
+    }
+    let Healed { undone, left } = run::heal(path, owned).map_err(unopened)?;
+    for done in &undone {
+        println!("{done}");
+    }
+    if !left.is_empty() {
+        return Err(Failure { exit: Exit::Unhealed, message: left.join("\n") });
+    }
+    if undone.is_empty() {
+        println!("nothing to undo");
     }
     Ok(Exit::Holds)
 }

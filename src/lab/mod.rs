@@ -43,6 +43,6 @@ pub use definition::{DEFINITIONS, Definition, MOST_NODES, Need, Process, Setting
 pub use rootless::{is_root, run_as_root_of_a_namespace};
 pub use state::{Lab, LabError, Node, NodeStatus};
 pub use switch::switch;
-pub use target::{LAB_FILE, choose, heal, open};
+pub use target::{LAB_FILE, choose, heal, mend, open};
 pub use up::{Request, up};
 pub use watch::watch;

@@ -5,18 +5,23 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lab::definition::Definition;
 use crate::lab::state::{Lab, LabError, down, root};
 use crate::lab::up::{Request, up};
 use crate::lab::watch::Renewal;
 use crate::model::{Action, Event, FaultId, Nanos};
-use crate::target::{self, Furnished, Furniture, LabChoice, Target, TargetConfig, TargetError};
+use crate::target::{
+    self, Furnished, Furniture, Healed, LabChoice, ShellCommand, Target, TargetConfig, TargetError,
+};
 
 /// The file in the directory of a run that says where its lab lies. It is there, on disk, before
 /// anything of the lab is made.
 pub const LAB_FILE: &str = "lab";
+
+/// How long it may take to undo everything at a node.
+const HEALING: Duration = Duration::from_secs(90);
 
 /// Completes a target file that has its nodes in a lab: what they are called, and what can be done to
 /// them. Nothing is brought up.
@@ -129,6 +134,73 @@ pub fn heal(run_dir: &Path) -> Result<bool, LabError> {
     }
     let _ = fs::remove_file(file);
     Ok(true)
+}
+
+/// Undoes whatever is in force in the lab that is up under the name of the store, also what was done by hand,
+/// and sees that every node reaches every other. Its nodes are those of the target file then. Whether there
+/// is such a lab; those that runs have brought up for themselves go with their runs.
+pub fn mend(
+    config: &mut TargetConfig,
+    choice: &LabChoice,
+    healed: &mut Healed,
+) -> Result<bool, TargetError> {
+    let definition = Definition::find(&choice.store).map_err(TargetError::Unusable)?;
+    let name = definition.name.get_ref();
+    if !root().join(name).exists() {
+        return Ok(false);
+    }
+    let lab = Lab::find(name).map_err(unusable)?;
+    let nodes = lab.nodes.iter().map(|node| (node.name.clone(), node.address.clone())).collect();
+    let script = lab.directory.join("lab.sh").display().to_string();
+    config
+        .furnish(choice, furniture(&script, nodes, false, false))
+        .map_err(TargetError::Unusable)?;
+    let act = |node: &str, action: &str| ShellCommand {
+        node: node.to_owned(),
+        command: format!("bash '{script}' {action}"),
+        variables: [("node".to_owned(), node.to_owned())].into(),
+        timeout_ms: HEALING.as_millis() as u64,
+    };
+    let all = lab.nodes.iter().map(|node| &*node.name).collect::<Vec<_>>().join(",");
+    let mut steps = vec![("faults", act(&all, "mend"))];
+    // What is left of cuts was made by hand.
+    let join = format!(
+        "for cut in '{}'/cuts/*; do [ ! -e \"$cut\" ] || bash '{script}' join \"${{cut##*/}}\" || exit; done",
+        lab.directory.display()
+    );
+    steps.push(("cuts", ShellCommand { command: join, ..act(&all, "") }));
+    for node in &lab.nodes {
+        steps.push(("a pause", act(&node.name, "resume \"$node\"")));
+        steps.push(("a kill", act(&node.name, "start \"$node\"")));
+    }
+    let before = healed.left.len();
+    for (what, command) in steps {
+        healed.run(what, &command, &command.typed())?;
+    }
+    if healed.left.len() == before {
+        match whole(&lab) {
+            Ok(()) => healed.undone.push(format!("undid whatever was in force in the lab {name}")),
+            Err(why) => healed.left.push(why),
+        }
+    }
+    Ok(true)
+}
+
+/// Whether every node of a lab reaches every other.
+fn whole(lab: &Lab) -> Result<(), String> {
+    let (name, links) = (&lab.name, lab.nodes.len() * (lab.nodes.len() - 1));
+    let mut reached = Vec::new();
+    // On a busy machine a datagram may come after it was counted.
+    for _ in 0..5 {
+        reached = lab.reach().map_err(|error| format!("the lab {name}: {error}"))?;
+        if reached.len() == links {
+            return Ok(());
+        }
+    }
+    Err(format!(
+        "in the lab {name} packets arrive on these links only: {}; mend it with: rashomon lab down {name}",
+        reached.join(" ")
+    ))
 }
 
 fn settings(choice: &LabChoice) -> Vec<(String, String)> {

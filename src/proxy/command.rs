@@ -180,6 +180,25 @@ pub fn start(file: &Path, definition: &Definition, lease: Duration) -> Result<()
     }
 }
 
+/// Removes every rule of the proxy of these links, and says what they were called; there are none where no
+/// proxy runs. It goes on carrying the links.
+pub fn undo_all(definition: &Definition) -> Result<Vec<String>, Failed> {
+    let control = definition.control;
+    let remote = Remote::at(control);
+    let answer = match remote.rules() {
+        Err(Failed::Absent(_)) => return Ok(Vec::new()),
+        answer => answer?,
+    };
+    if !carries(&answer, definition) {
+        return Err(Failed::Refused(format!(
+            "the proxy at {control} has other links than this file"
+        )));
+    }
+    let rules = answer["rules"].as_array().into_iter().flatten();
+    let ids = rules.filter_map(|rule| rule["id"].as_str().map(str::to_owned));
+    ids.map(|id| remote.undo(&id).map(|_| id)).collect()
+}
+
 /// Whether a proxy that runs has the links of a file.
 fn carries(answer: &Value, definition: &Definition) -> bool {
     let line = |(way, port): (Way, &Port)| format!("{way} {} {}", port.listen, port.connect);

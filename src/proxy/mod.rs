@@ -39,7 +39,7 @@ mod rule;
 mod sender;
 mod serve;
 
-pub use command::{Failed, Remote, start};
+pub use command::{Failed, Remote, start, undo_all};
 pub use definition::{CLIENTS, Definition, Port, Way};
 pub use furnish::furnish;
 pub use rule::{Asked, Cut, Effect, New, Open, Packet};

@@ -21,4 +21,4 @@
 mod furniture;
 mod target;
 
-pub use target::{choose, open};
+pub use target::{choose, heal, open};

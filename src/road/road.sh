@@ -6,6 +6,7 @@
 #   road.sh inject|undo|probe KIND    of the fault $fault at $node
 #   road.sh cut|join|severed          of the partition $fault, whose directed links are $cuts
 #   road.sh renew                     of all $nodes
+#   road.sh heal                      undoes all that any run has left at $node
 #   road.sh check                     whether every node can be broken
 #   road.sh close                     ends the connections
 #
@@ -101,6 +102,7 @@ case $action in
   join) on_all "$(receivers)" undo partition "$fault" ;;
   severed) severed ;;
   renew) on_all "$nodes" renew ;;
+  heal) on "$node" heal_all ;;
   check) on_all "$all" check ;;
   close) close ;;
   *) echo "unknown action $action" >&2 && exit 125 ;;

@@ -4,6 +4,8 @@
 
 mod drive;
 mod excerpt;
+#[cfg(feature = "live")]
+mod heal;
 mod journal;
 mod open;
 mod parallel;
@@ -19,6 +21,8 @@ mod workers;
 
 pub use drive::{DriveError, Driven, drive};
 pub use excerpt::excerpt;
+#[cfg(feature = "live")]
+pub use heal::heal;
 pub use journal::Journal;
 pub use open::{OpenError, Opened, Terms, beside, open};
 #[cfg(feature = "live")]

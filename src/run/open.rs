@@ -110,7 +110,7 @@ fn live(
 ) -> Result<(Box<dyn Target>, Value), OpenError> {
     let (mut config, choice) = read_target(path, workload)?;
     if !terms.owned {
-        may_be_broken(&config)?;
+        may_be_touched(&config, &format!("a run writes to {} and breaks it", config.name))?;
     }
     config.run = terms.run_name;
     let rows = workload.plan.operations.iter().flat_map(Operation::rows);
@@ -152,18 +152,20 @@ pub fn read_target(
     }
 }
 
-/// What is not there to be thrown away is not touched without a word.
+/// What is not there to be thrown away is not touched without a word; `how` says what would be done to it.
 #[cfg(feature = "live")]
-fn may_be_broken(config: &crate::target::TargetConfig) -> Result<(), OpenError> {
+pub(super) fn may_be_touched(
+    config: &crate::target::TargetConfig,
+    how: &str,
+) -> Result<(), OpenError> {
     if config.disposable || config.lab.is_some() {
         return Ok(());
     }
     let nodes: Vec<String> =
         config.nodes().map(|(name, address)| format!("{name} at {address}")).collect();
     Err(OpenError::Input(format!(
-        "a run writes to {} and breaks it: {}. Its target file does not say that it may be lost; write \
-         `disposable = true` there if so, or say --i-own-this-cluster",
-        config.name,
+        "{how}: {}. Its target file does not say that it may be lost; write `disposable = true` there if so, \
+         or say --i-own-this-cluster",
         nodes.join(", ")
     )))
 }

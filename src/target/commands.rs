@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Action, Cut, Fault, FaultId, Nanos};
+use crate::model::{Action, Cut, Fault, FaultId, Lost, Nanos, NodeFault, Packet, Skew};
+use crate::target::Outstanding;
 use crate::target::config::{FaultCommands, Hook, TargetConfig};
 use crate::target::renewal::Renew;
 use crate::target::shell::ShellCommand;
@@ -82,6 +83,44 @@ impl Commands {
             steps.probe.extend(commands.probe.as_deref().map(command));
         }
         Ok(steps)
+    }
+
+    /// The undo of every fault that is the file's own, wherever it may be in force; instead, what an undo
+    /// wants to know that only the run knows which did it.
+    pub(super) fn undos(&self) -> Vec<Result<Outstanding, String>> {
+        let own = self.faults.iter().filter(|(_, commands)| !commands.furnished);
+        own.map(|(name, commands)| {
+            if let Some(variable) = wants(name, &commands.undo) {
+                return Err(format!(
+                    "cannot undo {name}: its command needs ${variable}, which only the journal of its run \
+                     knows; mend it with: rashomon heal RUN"
+                ));
+            }
+            let Steps { mut undo, mut probe, .. } =
+                self.fault(Outstanding::ANY, &self.everywhere(name))?;
+            for command in undo.iter_mut().chain(&mut probe) {
+                command.variables.remove("fault");
+            }
+            // A probe that asks for one fault says nothing of any other.
+            if commands.probe.as_ref().is_some_and(|probe| wants(name, probe).is_some()) {
+                probe.clear();
+            }
+            Ok(Outstanding { id: Outstanding::ANY, fault: name.clone(), undo, probe })
+        })
+        .collect()
+    }
+
+    /// The fault of that name on all nodes.
+    fn everywhere(&self, name: &str) -> Fault {
+        let nodes: Vec<Arc<str>> = self.nodes.iter().map(|(node, _)| node.clone()).collect();
+        if name != "partition" {
+            return NodeFault::Command(Arc::from(name)).at(nodes);
+        }
+        let all = nodes.iter().flat_map(|from| {
+            let others = nodes.iter().filter(move |to| *to != from);
+            others.map(|to| Cut { from: from.clone(), to: to.clone() })
+        });
+        Fault::Partition { shape: Arc::from("all"), cuts: all.collect(), channel: None }
     }
 
     /// A command around a run, on every node in order.
@@ -159,6 +198,29 @@ pub fn rehearse(
     }
     add("tear down", commands.hook(config.teardown.as_ref()));
     Ok(all)
+}
+
+/// The variable without which a command means nothing, of those that tell one fault of that name from
+/// another: its number and its options.
+fn wants(name: &str, command: &str) -> Option<String> {
+    let file = || Arc::from("*");
+    let with_options = [
+        NodeFault::Skew(Skew::default()),
+        NodeFault::Packet(Packet::default()),
+        NodeFault::Throttle(0),
+        NodeFault::Memory(0),
+        NodeFault::Truncate { file: file(), bytes: 0 },
+        NodeFault::BitFlip { file: file(), bits: 0 },
+        NodeFault::Disconnect(Lost::All),
+    ];
+    let options = with_options.iter().filter(|one| one.name() == name).flat_map(NodeFault::options);
+    let options = options.map(|(option, _)| option.replace('-', "_"));
+    std::iter::once("fault".to_owned()).chain(options).find(|variable| {
+        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        // `${delay_ms-}` does without.
+        command.contains(&format!("${{{variable}}}"))
+            || command.split(&format!("${variable}")).skip(1).any(ends)
+    })
 }
 
 /// A node that a command is run for, with the variables it needs besides.

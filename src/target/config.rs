@@ -445,6 +445,11 @@ impl TargetConfig {
         self.fault.keys().map(String::as_str)
     }
 
+    /// Whether the file itself says how a fault is undone.
+    pub fn has_own_faults(&self) -> bool {
+        self.fault.values().any(|fault| !fault.furnished)
+    }
+
     /// What the header of a history says of it; nothing secret.
     pub fn description(&self) -> Value {
         let text = |text: &str| Value::text(text);

@@ -37,10 +37,39 @@ impl Outstanding {
     pub(super) const SETUP: FaultId = FaultId(u32::MAX);
     /// The number of the road to the nodes, which is given back after that.
     pub(super) const ROAD: FaultId = FaultId(u32::MAX - 1);
+    /// The number of whatever fault of its kind may be in force: that of no run is known.
+    pub(super) const ANY: FaultId = FaultId(0);
 
     /// What nobody can ask for.
     pub fn unprobed(id: FaultId, what: &str, undo: Vec<ShellCommand>) -> Self {
         Self { id, fault: what.to_owned(), undo, probe: Vec::new() }
+    }
+
+    /// Undoes it on every node and, if it is the only one of its kind, sees that it is gone. What went
+    /// wrong, with node and command. Every node is tried.
+    pub(super) async fn undo(&self, is_alone: bool) -> Vec<String> {
+        let mut failures = Vec::new();
+        for command in self.undo.iter().rev() {
+            if let Err(why) = command.run().await {
+                failures.push(format!(
+                    "cannot undo {self} on node {}: {why}; mend it with: {}",
+                    command.node,
+                    command.typed()
+                ));
+            }
+        }
+        if failures.is_empty() && is_alone {
+            for (undo, probe) in self.undo.iter().zip(&self.probe) {
+                let why = match probe.ask().await {
+                    Ok(false) => continue,
+                    Ok(true) => "it is still in force after its undo".to_owned(),
+                    Err(why) => format!("whether it is gone cannot be asked: {why}"),
+                };
+                let (node, typed) = (&undo.node, undo.typed());
+                failures.push(format!("{self} on node {node}: {why}; mend it with: {typed}"));
+            }
+        }
+        failures
     }
 }
 
@@ -48,6 +77,9 @@ impl fmt::Display for Outstanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if [Self::SETUP, Self::ROAD].contains(&self.id) {
             return write!(f, "the {}", self.fault);
+        }
+        if self.id == Self::ANY {
+            return f.write_str(&self.fault);
         }
         write!(f, "{} ({})", self.id, self.fault)
     }
@@ -164,29 +196,9 @@ impl FaultJournal {
         let Some(fault) = self.outstanding.iter().find(|fault| fault.id == id) else {
             return Ok(());
         };
-        let mut failures = Vec::new();
-        for command in fault.undo.iter().rev() {
-            if let Err(why) = command.run().await {
-                failures.push(format!(
-                    "cannot undo {fault} on node {}: {why}; mend it with: {}",
-                    command.node,
-                    command.typed()
-                ));
-            }
-        }
         // Another fault of its kind would be taken for it.
         let alone = !self.outstanding.iter().any(|one| one.id != id && one.fault == fault.fault);
-        if failures.is_empty() && alone {
-            for (undo, probe) in fault.undo.iter().zip(&fault.probe) {
-                let why = match probe.ask().await {
-                    Ok(false) => continue,
-                    Ok(true) => "it is still in force after its undo".to_owned(),
-                    Err(why) => format!("whether it is gone cannot be asked: {why}"),
-                };
-                let (node, typed) = (&undo.node, undo.typed());
-                failures.push(format!("{fault} on node {node}: {why}; mend it with: {typed}"));
-            }
-        }
+        let failures = fault.undo(alone).await;
         if !failures.is_empty() {
             return Err(TargetError::Unhealed(failures.join("\n")));
         }

@@ -30,6 +30,8 @@ mod furnish;
 #[cfg(feature = "live")]
 mod gate;
 #[cfg(feature = "live")]
+mod healed;
+#[cfg(feature = "live")]
 mod http;
 #[cfg(feature = "live")]
 mod live;
@@ -73,6 +75,8 @@ pub use furnish::{LabChoice, Network};
 pub(crate) use gate::pass_blocking;
 #[cfg(feature = "live")]
 pub use gate::shut;
+#[cfg(feature = "live")]
+pub use healed::Healed;
 #[cfg(feature = "live")]
 pub use http::name_of_run;
 #[cfg(feature = "live")]

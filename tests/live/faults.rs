@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rashomon::model::{Action, Cut, Fault, FaultId, NodeFault, Skew};
+use rashomon::run::{self, OpenError};
 use rashomon::target::{
-    FAULT_JOURNAL, FaultJournal, Outstanding, ShellCommand, Target, TargetConfig, TargetError,
-    heal, open,
+    FAULT_JOURNAL, FaultJournal, Healed, Outstanding, ShellCommand, Target, TargetConfig,
+    TargetError, heal, open,
 };
 
 use crate::act::act;
@@ -316,4 +317,53 @@ fn a_journal_that_cannot_be_read_is_refused() {
 
 fn skew(offset_ms: i64) -> NodeFault {
     NodeFault::Skew(Skew { offset_ms, ..Skew::default() })
+}
+
+#[test]
+fn without_a_journal_every_undo_of_a_target_file_is_run_on_every_node() {
+    let site = Site::new("target-file");
+    let path = site.directory.join("files.toml");
+    // A probe that still says so is believed; an undo that tells one skew from another cannot be run.
+    let text = site
+        .text
+        .replace("[fault.partition]", "probe = 'test -e \"$DIR/$node.killed\"'\n[fault.partition]")
+        .replace("rm -f \"$node.skewed\"", "rm -f \"$node.skewed$offset_ms\"")
+        + &format!("[environment]\nDIR = '{}'\n", site.directory.display());
+    let broken = ["n1.killed", "n2.killed", "n2-n1.cut", "n2.half", "late.slow"];
+    for file in broken {
+        std::fs::write(site.directory.join(file), "").expect("ours");
+    }
+    let whole = |names: Vec<String>| names.into_iter().filter(|name| name != "files.toml").count();
+    std::fs::write(&path, &text).expect("ours");
+    let Err(OpenError::Input(why)) = run::heal(&path, false) else {
+        panic!("it is not disposable")
+    };
+    assert!(why.contains("n1 at http://") && why.contains("--i-own-this-cluster"), "{why}");
+    assert_eq!(whole(site.broken()), broken.len());
+
+    let healed = run::heal(&path, true).expect("a correct target file");
+    assert_eq!(
+        healed.undone,
+        ["half", "kill", "partition", "slow"].map(|name| format!("undid {name} on n1, n2"))
+    );
+    let [skew, stubborn] = &healed.left[..] else { panic!("{:?}", healed.left) };
+    assert!(skew.starts_with("cannot undo skew: its command needs $offset_ms"), "{skew}");
+    let expected = "cannot undo stubborn on node n2: exit status: 3: will not; mend it with: DIR=";
+    assert!(stubborn.starts_with(expected), "{stubborn}");
+    assert_eq!(whole(site.broken()), 0);
+
+    // Once more does no harm, and a file that says so needs no word.
+    std::fs::write(&path, format!("disposable = true\n{text}")).expect("ours");
+    assert_eq!(run::heal(&path, false).expect("disposable"), healed);
+    // What is still in force after its undo is not healed.
+    let deaf = text.replace("rm -f \"$node.killed\"", "touch \"$node.killed\"");
+    std::fs::write(&path, deaf).expect("ours");
+    let left = run::heal(&path, true).expect("a correct target file").left;
+    assert!(
+        left[0].starts_with("kill on node n1: it is still in force after its undo"),
+        "{left:?}"
+    );
+    let plain = text.split("[fault.").next().expect("the beginning");
+    std::fs::write(&path, plain).expect("ours");
+    assert_eq!(run::heal(&path, false).expect("nothing is done"), Healed::default());
 }

@@ -348,3 +348,39 @@ fn commands_say_what_is_so() {
     said(&["undo", "F1"], 0);
     assert!(said(&["probe", "F1"], 4).contains("no proxy listens"));
 }
+
+#[test]
+fn a_target_file_is_healed_by_dropping_the_rules_of_its_proxy() {
+    let (proxy, node, port) = link();
+    let target = format!(
+        "name = 'p'\nadapter = 'none'\n[nodes]\nn2 = '127.0.0.1:{port}'\n[proxy]\nfile = 'links.toml'\n"
+    );
+    let path = proxy.directory.join("target.toml");
+    std::fs::write(&path, target).expect("ours");
+    let heal = || {
+        let output = rashomon(&["heal", &path.display().to_string()]).output().expect("it starts");
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (mut near, mut far) = pair(&node, port);
+    for rule in ["one-F1", "other-F1"] {
+        proxy.set(rule, &cut("n1>n2", Open::Hold, New::Hang));
+    }
+    near.write_all(&[7]).expect("the sender is not told");
+    let (code, said) = heal();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("undid the rule ").count(), 2, "{said}");
+    assert_eq!(hear(&mut far, SECOND * 5), Ok(7));
+    assert_eq!(heal(), (Some(0), "nothing to undo\n".to_owned()));
+    // A proxy of other links is not ours.
+    proxy.set("F1", &cut("n1>n2", Open::Hold, New::Hang));
+    let links = proxy.directory.join("links.toml");
+    let text = std::fs::read_to_string(&links).expect("ours");
+    std::fs::write(&links, text.replace("\"n2\"", "\"n3\"")).expect("ours");
+    let (code, said) = heal();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("has other links"), "{said}");
+    proxy.undo("F1");
+    std::fs::remove_file(&links).expect("ours");
+    assert_eq!(heal().0, Some(3));
+}

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -66,8 +67,10 @@ struct Double {
 
 impl Double {
     fn new(program: &str, script: &str) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("rashomon-double-{program}-{}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rashomon-double-{program}-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(directory.join("state")).expect("a scratch folder");
         let path = directory.join(program);
@@ -226,5 +229,46 @@ fn kubectl_is_asked_to_delete_pods_to_apply_policies_and_to_remove_them() {
     assert!(
         !policies.into_iter().any(|one| one.file_name().to_string_lossy().starts_with("policy-"))
     );
+    double.nothing_is_left();
+}
+
+#[test]
+fn a_target_file_of_containers_is_healed_by_what_this_machine_has_noted() {
+    if !may() {
+        return;
+    }
+    let double = Double::new("docker", DOCKER);
+    let target = "name = 'd'\nadapter = 'none'\ndisposable = true\n[nodes]\nn1 = '-'\nn2 = '-'\n[road]\nby = 'docker'\n\
+                  [road.hosts]\nn1 = 'a'\nn2 = 'b'\n";
+    for name in ["a", "b"] {
+        assert!(double.command("docker").args(["start", name]).status().expect("sh").success());
+    }
+    let workload = "name = \"double\"\n[clients]\ncount = 1\nrate = 20\n[keys]\ncount = 1\n[[operation]]\ndo = \"write\"\n\
+                    [phases]\nmain = \"60s\"\n[[fault]]\ninject = \"pause\"\nnodes = \"n2\"\n[expect]\nhold = []\n\
+                    [target]\nfile = \"target.toml\"\n";
+    fs::write(double.directory.join("target.toml"), target).expect("ours");
+    fs::write(double.directory.join("workload.toml"), workload).expect("ours");
+    let mut run = double
+        .command(env!("CARGO_BIN_EXE_rashomon"))
+        .args(["run", "workload.toml", "--quiet", "--seed", "1", "--out", "out"])
+        .spawn()
+        .expect("the binary starts");
+    let begun = Instant::now();
+    while !double.log("docker.log").contains("pause b\n")
+        && begun.elapsed() < Duration::from_secs(30)
+    {
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(500));
+    run.kill().expect("SIGKILL");
+    run.wait().expect("it is dead");
+    let heal = || {
+        let mut heal = double.command(env!("CARGO_BIN_EXE_rashomon"));
+        let output = heal.args(["heal", "target.toml"]).output().expect("the binary starts");
+        String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+    };
+    assert_eq!(heal(), "undid pause on n2\n");
+    assert!(double.log("docker.log").contains("unpause b\n"));
+    assert_eq!(heal(), "nothing to undo\n");
     double.nothing_is_left();
 }

@@ -66,3 +66,33 @@ fn a_node_that_cannot_be_mended_is_named_with_the_command_that_mends_it() {
     assert_eq!(run.heal().0, Some(0));
     site.whole_within(Duration::from_secs(10));
 }
+
+/// Nobody knows where the run was: what it left lies on the nodes.
+#[test]
+fn a_target_file_is_healed_by_what_its_nodes_have_noted() {
+    let Some(site) = Site::new("forgotten") else { return };
+    let mut run = site.run("forgotten", FAULTS[0].1);
+    run.begins();
+    sleep(Duration::from_millis(1500));
+    run.signal("-KILL");
+    run.ends();
+    // Another store on the same machines is not ours.
+    let path = site.directory.join("target.toml");
+    let own = std::fs::read_to_string(&path).expect("ours");
+    std::fs::write(&path, own.replace(":6379", ":6380")).expect("ours");
+    assert_eq!(site.heal(), (Some(0), "nothing to undo".to_owned()));
+    assert!(site.left().contains("chain"), "{}", site.left());
+    std::fs::write(&path, own).expect("ours");
+
+    site.at("n3", "kill $(cat /run/sshd.pid)");
+    let (code, said) = site.heal();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("undid partition on n1\n"), "{said}");
+    let unreached = "cannot undo what runs have left on node n3: ";
+    assert!(said.contains(unreached) && said.contains("; mend it with: rashomon heal '"), "{said}");
+    site.sshd("n3");
+    let (code, said) = site.heal();
+    assert_eq!((code, said.as_str()), (Some(0), "undid partition on n3"));
+    site.whole_within(Duration::from_secs(10));
+    assert_eq!(site.heal(), (Some(0), "nothing to undo".to_owned()));
+}

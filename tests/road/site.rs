@@ -216,6 +216,16 @@ file = "target.toml"
         format!("10.78.{}.{}", self.number, &node[1..])
     }
 
+    /// `rashomon heal` of the target file: its exit code and what it printed.
+    pub(crate) fn heal(&self) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_rashomon"))
+            .arg("heal")
+            .arg(self.directory.join("target.toml"))
+            .output()
+            .expect("the binary starts");
+        (output.status.code(), said(&output))
+    }
+
     /// Starts an sshd that was killed.
     pub(crate) fn sshd(&self, node: &str) {
         let output = script(&self.directory, &["sshd", node]);

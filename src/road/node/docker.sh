@@ -75,6 +75,8 @@ differs() {
   [ "$limit" != "$1" ]
 }
 
+may_look() { :; }
+
 check() {
   docker inspect "$host" >/dev/null || fail "there is no container $host"
   [ -z "$data" ] || [ -d "$data" ] || fail "there is no directory $data on this machine"
