@@ -447,3 +447,56 @@ fn a_dry_run_prints_every_command_and_runs_none() {
     }
     assert!(!mark.exists());
 }
+
+/// What `-v` tells goes to standard error, and changes nothing.
+#[test]
+fn verbose_tells_of_faults_and_twice_of_operations_that_did_not_succeed() {
+    let folder = scratch("verbose");
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.join(name).display().to_string();
+        let run =
+            ["run", "workloads/register.toml", "--target", "raft", "--seed", "7", "--out", &out];
+        let output = rashomon(&[&run[..], more].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        (fs::read(folder.join(name).join("history.jsonl")).expect("a history"), stderr(&output))
+    };
+    let (history, silent) = run("silent", &[]);
+    assert_eq!(silent, "");
+    let (same, told) = run("told", &["-v"]);
+    assert_eq!(history, same);
+    let of_run =
+        ["register: opening the store raft\n", "ready after ", ": n1, n2, n3; ", "judged in "];
+    let of_fault = [
+        " F1 partition begins: {shape: ",
+        " F1 partition is in force",
+        " F1 partition has ended\n",
+    ];
+    for said in of_run.iter().chain(&of_fault) {
+        assert_eq!(told.matches(said).count(), 1, "{said}: {told}");
+    }
+    assert!(!told.contains("process "), "{told}");
+    let (same, all) = run("all", &["-vv"]);
+    assert_eq!(history, same);
+    let text = String::from_utf8(history).expect("UTF-8");
+    let unsuccessful = text.matches("\"type\":\"fail\"").count()
+        + text
+            .lines()
+            .filter(|line| line.contains("\"info\"") && line.contains("\"error\""))
+            .count();
+    assert!(unsuccessful > 0);
+    assert_eq!(all.matches("  process ").count(), unsuccessful, "{all}");
+    for said in [" write ", " at n1 ", " failed: ", " stays unknown: "] {
+        assert!(all.contains(said), "{said}: {all}");
+    }
+    assert!(of_fault.iter().all(|said| all.contains(said)));
+
+    let file = folder.join("told/history.jsonl").display().to_string();
+    let told = stderr(&rashomon(&["check", "-v", &file]));
+    let read = format!("reading {file}\n");
+    assert!(
+        told.starts_with(&read) && told.contains(" operations and ") && told.contains("judged in "),
+        "{told}"
+    );
+    let both = rashomon(&["check", "-v", "-q", &file]);
+    assert_eq!(code(&both), 3, "one of them is meant");
+}

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::exit;
 
@@ -20,6 +20,10 @@ pub(crate) struct Cli {
     /// Show results only, no progress
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+
+    /// Tell on standard error what is done: files, targets, faults. -vv: each operation that did not succeed, too
+    #[arg(long, short, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
 
     /// When to use colour; `NO_COLOR` is respected
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]

@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::check::{Assessment, Assumption, Expected, Limits, Property, assess, measure};
 use crate::cli::args::{CheckArgs, JudgeArgs};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::run::since;
 use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Expectations, Format, History, ReadError, is_one_history, read, read_bytes};
 use crate::model::{Value, did_you_mean};
@@ -64,10 +66,16 @@ fn check_one(
     format: Option<Format>,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let history = read_history(path, format, &args.initial)?;
     let name = path.display().to_string();
+    terminal.tell(|| format!("reading {name}"));
+    let begun = Instant::now();
+    let history = read_history(path, format, &args.initial)?;
+    let (count, faults) = (history.len(), history.faults().len());
+    terminal.tell(|| format!("{count} operations and {faults} faults, read in {}", since(begun)));
     let command = reproduction(args, path);
+    let begun = Instant::now();
     let judged = judge.judge(&history)?;
+    terminal.tell(|| format!("judged in {}", since(begun)));
     let report = judged.report(&history, Some(&name), Some(&command));
     print(&report, args.judge.json, terminal)?;
     save(args.html.as_deref(), &report, &Html)?;

@@ -2,6 +2,7 @@
 
 use crate::cli::args::HealArgs;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::terminal::Terminal;
 
 #[cfg(feature = "live")]
 use std::{
@@ -19,7 +20,7 @@ use crate::{
 };
 
 #[cfg(feature = "live")]
-pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
+pub(crate) fn heal(args: &HealArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let path = &args.run;
     if !path.exists() {
         return Err(Failure::bad_input(format!(
@@ -28,6 +29,7 @@ pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
         )));
     }
     if path.extension().is_some_and(|extension| extension == "toml") {
+        terminal.tell(|| format!("healing the target of {}", path.display()));
         return heal_target(path, args.i_own_this_cluster);
     }
     let mut runs = Vec::new();
@@ -42,6 +44,7 @@ pub(crate) fn heal(args: &HealArgs) -> Result<Exit, Failure> {
     let name = |run: &Path| if is_named { String::new() } else { format!("{}: ", run.display()) };
     let (mut exit, mut wrong, mut was_broken) = (Exit::Holds, Vec::new(), false);
     for run in &runs {
+        terminal.tell(|| format!("healing {}", run.display()));
         let (done, failures) = mend(run);
         was_broken |= !done.is_empty();
         for done in done {
@@ -125,6 +128,6 @@ fn mend(run: &Path) -> (Vec<String>, Vec<Failure>) {
 }
 
 #[cfg(not(feature = "live"))]
-pub(crate) fn heal(_args: &HealArgs) -> Result<Exit, Failure> {
+pub(crate) fn heal(_args: &HealArgs, _terminal: &Terminal) -> Result<Exit, Failure> {
     Err(Failure::bad_input("this build has no live targets, so there is nothing to heal"))
 }

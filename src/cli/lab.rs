@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::time::Instant;
 
 use crate::cli::args::LabAction;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::run::pairs;
+use crate::cli::run::{pairs, since};
 use crate::cli::terminal::Terminal;
 use crate::lab::{Lab, LabError, Request, keep_clocks, switch, up, watch};
 use crate::target::Network;
@@ -31,7 +32,10 @@ pub(crate) fn lab(action: &LabAction, terminal: &Terminal) -> Result<Exit, Failu
                 disk: disk.as_deref(),
                 within: None,
             };
+            terminal.tell(|| format!("bringing up {store}"));
+            let begun = Instant::now();
             let lab = up(&request).map_err(failure)?;
+            terminal.tell(|| format!("{} is ready after {}", lab.name, since(begun)));
             if terminal.progress {
                 show(&lab);
             }

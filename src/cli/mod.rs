@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit as u8);
         }
     };
-    let terminal = Terminal::new(cli.color, cli.quiet);
+    let terminal = Terminal::new(cli.color, cli.quiet, cli.verbose);
     let result = match &cli.command {
         Command::Run(args) => run::run(args, &terminal),
         Command::Check(args) => check::check(args, &terminal),
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         Command::Shrink(args) => shrink::shrink(args, &terminal),
         #[cfg(feature = "live")]
         Command::Serve(args) => serve::serve(args),
-        Command::Heal(args) => heal::heal(args),
+        Command::Heal(args) => heal::heal(args, &terminal),
         #[cfg(feature = "live")]
         Command::Lab(action) => lab::lab(action, &terminal),
         #[cfg(feature = "live")]

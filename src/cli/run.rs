@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cli::args::RunArgs;
 use crate::cli::check::{Judge, print, quoted};
@@ -15,7 +15,7 @@ use crate::cli::scenario::read_scenario;
 use crate::cli::team::Team;
 use crate::cli::terminal::{Terminal, complain};
 use crate::history::{Header, Writer};
-use crate::model::did_you_mean;
+use crate::model::{Nanos, did_you_mean};
 use crate::report::{Html, Json, Junit, Markdown, Render, Report, Style, Text};
 use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, beside, drive, open};
 use crate::store::{self, STORES};
@@ -42,11 +42,22 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let broken = directory.path().to_owned();
     let stop = interrupt::flag(move || quit(std::slice::from_ref(&broken)));
     let terms = Terms { run_name: team.run_name(), owned: owned(args) };
+    terminal.tell(|| match &workload.target {
+        TargetChoice::Store(choice) => {
+            format!("{}: opening the store {}", workload.name, choice.name)
+        }
+        TargetChoice::File { path, .. } => format!("{}: opening {path}", workload.name),
+    });
+    let begun = Instant::now();
     let opened =
         open(&args.workload, &workload, seed, directory.path(), terms).map_err(unopened)?;
     let Opened { mut target, header } = opened;
     let header = team.header(header);
     let nodes = target.nodes().to_vec();
+    let path = directory.path().display();
+    terminal.tell(|| {
+        format!("ready after {}: {}; the run goes to {path}", since(begun), nodes.join(", "))
+    });
 
     let unwritable = |error: io::Error| {
         Failure::target(format!("failed to write into {}: {error}", directory.path().display()))
@@ -60,6 +71,7 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let driven = drive(&mut *target, &mut generator, &mut journal, header.clone(), &stop)
         .map_err(|error| failed(&error))?;
     journal.finish();
+    terminal.tell(|| "whatever was broken is mended, and the target closed".to_owned());
     if header.worker.is_some() {
         drop(journal);
         let header = Header { clock_error_ns: Some(team.clock_error_ns()), ..header };
@@ -69,7 +81,10 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
         return Ok(if driven.interrupted { Exit::Interrupted } else { Exit::Holds });
     }
 
+    let begun = Instant::now();
     let judged = judge.judge(&driven.history)?;
+    let count = driven.history.len();
+    terminal.tell(|| format!("{count} operations, judged in {}", since(begun)));
     let exit = if driven.interrupted { Exit::Interrupted } else { judged.exit };
     let path = directory.history().display().to_string();
     let command = reproduction(args, seed);
@@ -95,6 +110,11 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
 
 pub(crate) fn lines<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// How long ago that was, for people.
+pub(crate) fn since(begun: Instant) -> Nanos {
+    Nanos(begun.elapsed().as_nanos() as u64)
 }
 
 /// What was typed as `--set`.

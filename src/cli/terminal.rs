@@ -16,17 +16,26 @@ pub(crate) struct Terminal {
     pub(crate) colored: bool,
     /// Whether progress is to be shown at all.
     pub(crate) progress: bool,
+    /// How often `-v` was typed.
+    pub(crate) verbose: u8,
 }
 
 impl Terminal {
-    pub(crate) fn new(color: Color, quiet: bool) -> Self {
+    pub(crate) fn new(color: Color, quiet: bool, verbose: u8) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colored = match color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => !plain && io::stdout().is_terminal(),
         };
-        Self { colored, progress: !quiet }
+        Self { colored, progress: !quiet, verbose }
+    }
+
+    /// Tells what is done, to whoever typed `-v`.
+    pub(crate) fn tell(&self, step: impl FnOnce() -> String) {
+        if self.verbose > 0 {
+            complain(&step());
+        }
     }
 
     /// The dress of results.

@@ -214,6 +214,10 @@ impl Driver<'_> {
                 self.under_way.push_front(action);
                 break;
             }
+            if matches!(action, Action::Begin(..)) && self.open_faults.contains_key(id) {
+                let seen = self.target.verified(*id);
+                self.journal.in_force(self.target.now(), *id, fault, seen);
+            }
             if matches!(action, Action::End(..)) {
                 let mut ended = fault_event(*id, fault, false);
                 if let (Value::Map(entries), Some(verified)) =
