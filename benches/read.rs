@@ -116,23 +116,34 @@ fn measure(name: &str, bytes: &[u8], format: Format) -> History {
 fn main() {
     let text = registers();
     let history = measure("registers, event form", text.as_bytes(), Format::Jsonl);
-    for (name, format) in
-        [("registers, operation form", Format::Operations), ("registers, EDN", Format::Edn)]
-    {
+    let packed = zstd::bulk::compress(text.as_bytes(), 0).expect("packed");
+    measure("registers, event form, zstd", &packed, Format::Jsonl);
+    for (name, format) in [
+        ("registers, columnar", Format::Columnar),
+        ("registers, operation form", Format::Operations),
+        ("registers, EDN", Format::Edn),
+    ] {
         let mut bytes = Vec::new();
         write_history(&history, format, &mut bytes).expect("a writable format");
         measure(name, &bytes, format);
     }
-    measure("lists, EDN", lists("\n").as_bytes(), Format::Edn);
+    let transactions = measure("lists, EDN", lists("\n").as_bytes(), Format::Edn);
+    for (name, format) in
+        [("lists, event form", Format::Jsonl), ("lists, columnar", Format::Columnar)]
+    {
+        let mut bytes = Vec::new();
+        write_history(&transactions, format, &mut bytes).expect("a writable format");
+        measure(name, &bytes, format);
+    }
     measure("lists, EDN in one line", format!("[{}]", lists(" ")).as_bytes(), Format::Edn);
-    let start = cpu_seconds();
-    let mut bytes = Vec::new();
-    write_history(&history, Format::Jsonl, &mut bytes).expect("a writable format");
-    let seconds = cpu_seconds() - start;
-    println!(
-        "{:<28} {:>7.1} MB {:>26.0} MB/s",
-        "write, event form",
-        bytes.len() as f64 / 1e6,
-        bytes.len() as f64 / 1e6 / seconds
-    );
+    for (name, format) in
+        [("write, event form", Format::Jsonl), ("write, columnar", Format::Columnar)]
+    {
+        let start = cpu_seconds();
+        let mut bytes = Vec::new();
+        write_history(&history, format, &mut bytes).expect("a writable format");
+        let seconds = cpu_seconds() - start;
+        let megabytes = bytes.len() as f64 / 1e6;
+        println!("{name:<28} {megabytes:>7.1} MB in {seconds:.3} s on processors");
+    }
 }

@@ -281,7 +281,7 @@ fn several_histories_and_standard_input() {
 fn convert_keeps_the_verdict() {
     let folder = scratch("convert");
     let path = written(&folder, "stale.jsonl", STALE);
-    for name in ["stale.edn", "again.jsonl", "small.jsonl.zst", "small.edn.gz"] {
+    for name in ["stale.edn", "again.jsonl", "small.jsonl.zst", "small.edn.gz", "stale.rcol"] {
         let to = folder.join(name).display().to_string();
         let output = rashomon(&["convert", &path, &to]);
         assert_eq!(code(&output), 0, "{}", stderr(&output));
@@ -293,6 +293,35 @@ fn convert_keeps_the_verdict() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn columns_go_through_pipes_and_damage_is_bad_input() {
+    let folder = scratch("convert-columns");
+    let path = written(&folder, "stale.jsonl", STALE);
+    let output = rashomon(&["convert", &path, "-", "--to", "columnar"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let columns = output.stdout;
+    let check = |columns: &[u8]| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rashomon"))
+            .args(["check", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        child.stdin.take().expect("a pipe").write_all(columns).expect("written");
+        child.wait_with_output().expect("output")
+    };
+    assert_eq!(code(&check(&columns)), 1);
+    let cut_off = check(&columns[..columns.len() - 1]);
+    assert!(stderr(&cut_off).contains("cut off") || stdout(&cut_off).contains("cut off"));
+    let mut damaged = columns;
+    let middle = damaged.len() - 40;
+    damaged[middle] ^= 1;
+    let output = check(&damaged);
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("a damaged block: the checksum of its data is wrong"));
 }
 
 #[test]

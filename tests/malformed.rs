@@ -116,10 +116,11 @@ const CASES: &[(&str, usize, &str)] = &[
     (
         "unknown-format/picture.bin",
         0,
-        "unknown format; expected one of jsonl, operations, edn, etcd-log, porcupine-kv",
+        "unknown format; expected one of jsonl, columnar, operations, edn, etcd-log, porcupine-kv",
     ),
     ("damaged/truncated.jsonl.gz", 0, "damaged gzip file"),
     ("damaged/truncated.jsonl.zst", 0, "damaged zstd file"),
+    ("damaged/flipped-bit.rcol", 0, "a damaged block: the checksum of its data is wrong; copy or"),
     (
         "other-lines/message.log",
         2,

@@ -38,7 +38,7 @@ fn unnamed(output: &Path) -> Failure {
     let writable = Format::all().filter(|format| format.is_writable());
     let names: Vec<&str> = writable.map(Format::name).collect();
     Failure::bad_input(format!(
-        "{}: its name tells no format; let it end in .jsonl or .edn, perhaps with .gz or .zst, or choose \
+        "{}: its name tells no format; let it end in .jsonl, .rcol or .edn, perhaps with .gz or .zst, or choose \
          --to of {}",
         output.display(),
         names.join(", ")

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use crate::history::{awdit_text, cobra_log, dbcop, fastlin_log, plume_text};
+use crate::history::{awdit_text, cobra_log, columnar, dbcop, fastlin_log, plume_text};
 
 /// A format of history files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Our own event form: one invocation, completion or fault a line.
     Jsonl,
+    /// The event form in columns, binary and compressed.
+    Columnar,
     /// The operation form of the specification (1.1): one whole operation a line.
     Operations,
     /// Jepsen's EDN: one map a line, or one vector or list around them all.
@@ -30,12 +32,19 @@ pub enum Format {
 }
 
 /// Every format with its name, what it is, the extensions it has, and whether it can be written.
-const TABLE: [(Format, &str, &str, &[&str], bool); 10] = [
+const TABLE: [(Format, &str, &str, &[&str], bool); 11] = [
     (
         Format::Jsonl,
         "jsonl",
         "rashomon's own: one invocation, completion or fault a line, as JSON",
         &["jsonl", "ndjson"],
+        true,
+    ),
+    (
+        Format::Columnar,
+        "columnar",
+        "rashomon's own for large histories: the same events in compressed columns, binary",
+        &["rcol"],
         true,
     ),
     (
@@ -142,6 +151,9 @@ impl Format {
     }
 
     fn from_content(first: &[u8]) -> Option<Self> {
+        if first.starts_with(&columnar::MAGIC) {
+            return Some(Self::Columnar);
+        }
         let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
         let mut lines = first
             .split(|byte| *byte == b'\n')
@@ -214,6 +226,8 @@ mod tests {
         assert_eq!(detect("x", "S\0\0\0\0\0\0\0\u{1}C"), Some(Format::Cobra));
         assert_eq!(detect("history.bincode", ""), Some(Format::Dbcop));
         assert_eq!(detect("x.plume.txt", ""), Some(Format::Plume));
+        assert_eq!(detect("x.rcol.zst", ""), Some(Format::Columnar));
+        assert_eq!(Format::detect(Path::new("x"), b"\x8eRCOL\r\n\x01"), Some(Format::Columnar));
         assert_eq!(detect("x.png", "\u{89}PNG"), None);
     }
 }

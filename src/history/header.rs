@@ -50,6 +50,17 @@ pub struct Header {
     pub expect: Expectations,
 }
 
+impl Header {
+    /// It, if its version of the format is one that is read.
+    pub(super) fn supported(self) -> Result<Self, String> {
+        if self.format == 1 {
+            return Ok(self);
+        }
+        let version = self.format;
+        Err(format!("format version {version}; expected 1, the only one this version reads"))
+    }
+}
+
 /// What a workload promises of a history: the `[expect]` section.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]

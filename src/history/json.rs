@@ -6,7 +6,7 @@ use crate::history::read::Flaw;
 use crate::model::{Function, Value};
 
 /// Values nested deeper than this are refused: reading them recurses.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// The value of a `key` or `value` field. What histories are made of takes no memory of its own.
 #[derive(Clone, Debug)]

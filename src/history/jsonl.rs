@@ -89,14 +89,7 @@ pub(super) fn header(json: &mut Json<'_>, builder: &mut Builder) -> Result<(), F
     let header: Header = serde_json::from_str(raw).map_err(|error| {
         Flaw::new(from + error.column().saturating_sub(1), format_args!("wrong header: {error}"))
     })?;
-    if header.format != 1 {
-        let what = format!(
-            "format version {}; expected 1, the only one this version reads",
-            header.format
-        );
-        return Err(Flaw::new(from, what));
-    }
-    builder.header(header);
+    builder.header(header.supported().map_err(|what| Flaw::new(from, what))?);
     Ok(())
 }
 

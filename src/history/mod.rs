@@ -7,6 +7,7 @@
 mod awdit_text;
 mod builder;
 mod cobra_log;
+mod columnar;
 mod columns;
 mod datatype;
 mod dbcop;

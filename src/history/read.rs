@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::history::packing::Packing;
 use crate::history::{
-    Format, History, awdit_text, cobra_log, dbcop, edn, etcd_log, fastlin_log, jsonl, operations,
-    plume_text, porcupine_kv,
+    Format, History, awdit_text, cobra_log, columnar, dbcop, edn, etcd_log, fastlin_log, jsonl,
+    operations, plume_text, porcupine_kv,
 };
 
 /// Why a history could not be read, and where: `file:line:column: what; expected …`.
@@ -135,6 +135,7 @@ pub fn read_bytes(name: &str, bytes: &[u8], format: Option<Format>) -> Result<Hi
             let history = cobra_log::read(&[bytes]);
             return history.map_err(|(_, flaw)| whole(flaw.of_bytes()));
         }
+        Format::Columnar => return columnar::read(bytes).map_err(|flaw| whole(flaw.of_bytes())),
         Format::Dbcop => return dbcop::read(bytes).map_err(|flaw| whole(flaw.of_bytes())),
         Format::Jsonl => utf8(bytes).and_then(|(text, torn)| jsonl::read(text, torn)),
         Format::Operations => utf8(bytes).and_then(|(text, torn)| operations::read(text, torn)),

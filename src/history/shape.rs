@@ -155,6 +155,10 @@ pub(super) fn mop(item: &Value) -> Option<(Function, &Value, &Value)> {
 
 /// The function of a micro-operation of that name.
 pub(super) fn part_from_name(name: &str) -> Option<Function> {
-    Function::from_name(name)
-        .filter(|function| !matches!(function, Function::Cas | Function::Rmw | Function::Txn))
+    Function::from_name(name).filter(|function| is_part(*function))
+}
+
+/// Whether a micro-operation can be one.
+pub(super) fn is_part(function: Function) -> bool {
+    !matches!(function, Function::Cas | Function::Rmw | Function::Txn)
 }

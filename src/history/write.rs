@@ -11,7 +11,7 @@ use crate::history::operations_text::write_operations;
 use crate::history::packing::write_packed;
 use crate::history::register_text::{Style, write_registers};
 use crate::history::timeline::{Timeline, event};
-use crate::history::{Format, Header, History};
+use crate::history::{Format, Header, History, columnar};
 use crate::model::{Event, Function, Value};
 
 /// Writes the event form, one line an event. What was flushed before a crash can be read after it.
@@ -77,6 +77,7 @@ pub fn write_history(history: &History, format: Format, to: &mut dyn Write) -> i
                 edn_line(line, index, event, has_tuples);
             })?;
         }
+        Format::Columnar => columnar::write(history, &mut to)?,
         Format::Operations => write_operations(history, &mut to)?,
         Format::Awdit => write_registers(history, Style::Awdit, &mut to)?,
         Format::Plume => write_registers(history, Style::Plume, &mut to)?,
