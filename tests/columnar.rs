@@ -2,9 +2,12 @@
 
 #![expect(clippy::print_stderr, reason = "a test says what it skips")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "oracle/files.rs"]
+mod files;
 
+use std::path::Path;
+
+use files::files_below;
 use flate2::Crc;
 use rashomon::history::{
     Builder, Expectations, Format, Header, History, ReadError, read, read_bytes, write_history,
@@ -30,16 +33,6 @@ fn by_way_of(name: &str, history: &History, format: Format) -> String {
     let again = read_bytes(name, &bytes, None).unwrap_or_else(|error| panic!("{error}"));
     assert!(again.warnings().is_empty(), "{name}: {:?}", again.warnings());
     String::from_utf8(written(&again, Format::Jsonl)).expect("UTF-8")
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
-    }
-    files.sort();
-    files
 }
 
 #[test]

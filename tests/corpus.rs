@@ -7,9 +7,13 @@
 //!   out); the models that directly follow from it hold, those it follows from are violated.
 #![expect(clippy::print_stdout, reason = "a test says how much it judged")]
 
+#[path = "oracle/files.rs"]
+mod files;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use files::files_below;
 use rashomon::check::{
     Anomaly, Assessment, Expected, Limits, Property, Status, Verdict, assess, measure,
 };
@@ -56,17 +60,6 @@ impl Filed {
         };
         self.judged.anomalies().find(|(_, one)| is_proof(one) && self.story.starts_with(one.kind))
     }
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries =
-        std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{error}: {}", folder.display()));
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("a readable folder").path())
-        .flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] })
-        .collect();
-    files.sort();
-    files
 }
 
 /// The histories below `histories/valid` or `histories/invalid`.

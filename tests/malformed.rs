@@ -2,10 +2,14 @@
 
 #![expect(clippy::print_stderr, reason = "a test says what it skips")]
 
+#[path = "oracle/files.rs"]
+mod files;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use files::files_below;
 use proptest::prelude::*;
 use rashomon::history::{Format, read, read_bytes};
 use rashomon::model::Random;
@@ -130,16 +134,6 @@ const CASES: &[(&str, usize, &str)] = &[
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("histories/malformed")
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
-    }
-    files.sort();
-    files
 }
 
 #[test]

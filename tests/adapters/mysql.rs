@@ -12,10 +12,13 @@ fn mariadb(port: u16) -> Server {
     let directory = directory(&format!("mariadb-{port}"));
     let data = directory.join("data");
     let user = if cfg!(unix) { "--user=root" } else { "" };
+    // A server that starts removes the temporary tables of others from where it keeps its own.
     run(Command::new("mariadb-install-db")
+        .env("TMPDIR", &directory)
         .args(["--no-defaults", "--auth-root-authentication-method=normal", user])
         .arg(format!("--datadir={}", data.display())));
     let mut command = Command::new("mariadbd");
+    command.env("TMPDIR", &directory);
     command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", user]);
     command.arg(format!("--datadir={}", data.display())).arg(format!("--port={port}"));
     command.arg(format!("--socket={}", directory.join("socket").display()));
