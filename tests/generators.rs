@@ -449,6 +449,10 @@ fn faults_take_their_options() {
             Fault::Partition { .. } => panic!("none was asked for"),
         })
         .collect();
+    for (_, what) in &done {
+        let names: Vec<&str> = what.options().iter().map(|(name, _)| *name).collect();
+        assert_eq!(NodeFault::option_names(what.name()), names, "{}", what.name());
+    }
     let packet = Packet {
         delay_ms: 50,
         jitter_ms: 10,

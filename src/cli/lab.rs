@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::cli::args::LabAction;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::run::{pairs, since};
-use crate::cli::terminal::Terminal;
+use crate::cli::run::pairs;
+use crate::cli::terminal::{Terminal, since};
 use crate::lab::{Lab, LabError, Request, keep_clocks, switch, up, watch};
 use crate::target::Network;
 

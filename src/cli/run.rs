@@ -13,9 +13,9 @@ use crate::cli::lint::is_target;
 use crate::cli::progress::Shown;
 use crate::cli::scenario::read_scenario;
 use crate::cli::team::Team;
-use crate::cli::terminal::{Terminal, complain};
+use crate::cli::terminal::{Terminal, complain, since};
 use crate::history::{Header, Writer};
-use crate::model::{Nanos, did_you_mean};
+use crate::model::did_you_mean;
 use crate::report::{Html, Json, Junit, Markdown, Render, Report, Style, Text};
 use crate::run::{DriveError, OpenError, Opened, RunDirectory, Terms, beside, drive, open};
 use crate::store::{self, STORES};
@@ -110,11 +110,6 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> 
 
 pub(crate) fn lines<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
-/// How long ago that was, for people.
-pub(crate) fn since(begun: Instant) -> Nanos {
-    Nanos(begun.elapsed().as_nanos() as u64)
 }
 
 /// What was typed as `--set`.

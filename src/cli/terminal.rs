@@ -1,13 +1,20 @@
 //! What the terminal can do.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
 
 use crate::cli::args::Color;
+use crate::model::Nanos;
 use crate::report::Style;
 
 /// Says something on standard error; if nobody listens, so be it.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// How long ago that was, for people.
+pub(crate) fn since(begun: Instant) -> Nanos {
+    Nanos(begun.elapsed().as_nanos() as u64)
 }
 
 /// Where results and progress go, and in which dress.

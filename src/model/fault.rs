@@ -230,6 +230,22 @@ impl NodeFault {
             Self::Disconnect(lost) => vec![("lost", Value::text(lost.name()))],
         }
     }
+
+    /// What the options of every fault of that name are called; one that a target file defines has none.
+    pub fn option_names(name: &str) -> Vec<&'static str> {
+        let file = || Arc::from("*");
+        let with_options = [
+            Self::Skew(Skew::default()),
+            Self::Packet(Packet::default()),
+            Self::Throttle(0),
+            Self::Memory(0),
+            Self::Truncate { file: file(), bytes: 0 },
+            Self::BitFlip { file: file(), bits: 0 },
+            Self::Disconnect(Lost::All),
+        ];
+        let such = with_options.iter().filter(|one| one.name() == name);
+        such.flat_map(Self::options).map(|(option, _)| option).collect()
+    }
 }
 
 /// Something to break. Nodes are named as in the target.

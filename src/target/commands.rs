@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Action, Cut, Fault, FaultId, Lost, Nanos, NodeFault, Packet, Skew};
+use crate::model::{Action, Cut, Fault, FaultId, Nanos, NodeFault};
 use crate::target::Outstanding;
 use crate::target::config::{FaultCommands, Hook, TargetConfig};
 use crate::target::renewal::Renew;
@@ -203,18 +203,7 @@ pub fn rehearse(
 /// The variable without which a command means nothing, of those that tell one fault of that name from
 /// another: its number and its options.
 fn wants(name: &str, command: &str) -> Option<String> {
-    let file = || Arc::from("*");
-    let with_options = [
-        NodeFault::Skew(Skew::default()),
-        NodeFault::Packet(Packet::default()),
-        NodeFault::Throttle(0),
-        NodeFault::Memory(0),
-        NodeFault::Truncate { file: file(), bytes: 0 },
-        NodeFault::BitFlip { file: file(), bits: 0 },
-        NodeFault::Disconnect(Lost::All),
-    ];
-    let options = with_options.iter().filter(|one| one.name() == name).flat_map(NodeFault::options);
-    let options = options.map(|(option, _)| option.replace('-', "_"));
+    let options = NodeFault::option_names(name).into_iter().map(|one| one.replace('-', "_"));
     std::iter::once("fault".to_owned()).chain(options).find(|variable| {
         let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         // `${delay_ms-}` does without.

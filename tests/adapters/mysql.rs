@@ -26,6 +26,15 @@ fn mariadb(port: u16) -> Server {
     Server::start(&mut command, directory)
 }
 
+/// What the server answers to a statement of ours.
+fn said(port: u16, statement: &str) -> String {
+    let mut client = Command::new("mariadb");
+    client.args(["--no-defaults", "-h", "127.0.0.1", "-P", &port.to_string(), "-u", "root"]);
+    let output = client.args(["-N", "-e", statement, "test"]).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 fn is_there() -> bool {
     let programs = ["mariadbd", "mariadb-install-db", "mariadb"];
     programs.iter().all(|program| is_installed(program, "mariadb-server", false))
@@ -94,9 +103,7 @@ fn the_settings_of_a_server_take_nothing_back_and_hide_nothing() {
     drop(target(port, ""));
     let settings = "set global autocommit = 0, global completion_type = 1, global sql_select_limit = 2, \
                     global sql_mode = ''";
-    let mut client = Command::new("mariadb");
-    client.args(["--no-defaults", "-h", "127.0.0.1", "-P", &port.to_string(), "-u", "root"]);
-    run(client.args(["-e", settings]));
+    assert_eq!(said(port, settings), "");
     // Nor does the target file.
     for session in ["", "session = { sql_mode = \"\", autocommit = 0 }\n"] {
         functions::registers(&mut target(port, session));
@@ -130,14 +137,7 @@ fn a_run_removes_what_it_made() {
     let _server = mariadb(port);
     // The database and its tables are made by whoever comes first.
     drop(target(port, ""));
-    let count = || {
-        let mut client = Command::new("mariadb");
-        client.args(["--no-defaults", "-h", "127.0.0.1", "-P", &port.to_string(), "-u", "root"]);
-        let output = client.args(["-N", "-e", functions::ROWS, "test"]).output();
-        let output = output.expect("it runs");
-        let answer = String::from_utf8_lossy(&output.stdout);
-        answer.trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
-    };
+    let count = || said(port, functions::ROWS).trim().parse().expect("a number");
     functions::clearing(|line| opened(port, line, ""), functions::write, count);
     let add = |number| single(Function::Add, Value::Int(number));
     functions::clearing(|line| opened(port, line, ""), add, count);

@@ -67,6 +67,13 @@ fn opened(port: u16, line: &str, options: &str) -> Asked {
     ))
 }
 
+/// One that waits long for its answers.
+fn patient(port: u16) -> Asked {
+    Asked::open(&format!(
+        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"10s\"\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
+    ))
+}
+
 #[test]
 fn every_function_is_understood() {
     if !is_there() {
@@ -135,10 +142,7 @@ fn a_cancelled_synchronous_commit_is_unknown() {
     // The tables are made without waiting; the writes wait.
     let mut asked = target(port, "session = { synchronous_commit = \"local\" }\n");
     functions::counters(&mut asked);
-    let config = format!(
-        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"10s\"\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
-    );
-    let mut asked = Asked::open(&config);
+    let mut asked = patient(port);
     // Does that to the one who waits for a standby, as soon as there is one.
     let to_who_waits = |asked: &mut Asked, act: &str| {
         let question =
@@ -176,9 +180,7 @@ fn an_error_of_the_server_itself_is_unknown() {
     let _server = postgres(port, "");
     drop(target(port, ""));
     // After each the connection is a new one.
-    let mut asked = Asked::open(&format!(
-        "name = \"postgres\"\nadapter = \"postgres\"\ntimeout = \"10s\"\n[nodes]\nn1 = \"127.0.0.1:{port}\"\n"
-    ));
+    let mut asked = patient(port);
     for (code, kind) in [
         ("XX000", Kind::Info),
         ("57P03", Kind::Info),
